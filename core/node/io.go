@@ -1,0 +1,243 @@
+// Package node is one server's logic: who leads, who holds a lease, which step to
+// carry out, which command to propose. It owns a raft group (package epoch), the
+// leases (package lease) and the replicated state (package cluster).
+//
+// A Node is a pure state machine. Its owner, the event loop of batond or the
+// simulator, calls Step with one input at a time from one goroutine and carries out
+// the Output. The rules it follows, each with its counterexample, are in
+// core/README.md; code refers to them by name (D6, L3, S5).
+//
+// Order of duties. An Output may hold a Batch: it must be written durably, batches
+// in the order of their ids, and then be reported with Written. Whatever depends on
+// a batch is kept back by the node itself and comes out of that Step; everything
+// else in an Output may be carried out at once, in any order.
+package node
+
+import (
+	"time"
+
+	"baton/core/cluster"
+	"baton/core/epoch"
+	"baton/core/lease"
+)
+
+// Now is the time of one step, read by the owner just before it.
+type Now struct {
+	Mono lease.Instant // CLOCK_BOOTTIME
+	Wall int64         // unix milliseconds; for people only
+}
+
+// Config is what a node must know beforehand.
+type Config struct {
+	Self    int      // number of this server, 1 to len(Servers)
+	Servers []string // names, in the order of the configuration file
+	Times   lease.Params
+	// Wait is startup.wait: how long the servers that are there wait for the rest.
+	Wait time.Duration
+	// Paths is how many heartbeat paths each pair of servers has.
+	Paths int
+	// Boot is this machine's boot id.
+	Boot string
+	// Rules are what the leader lays down in the replicated state.
+	Rules cluster.Config
+	// Random gives the node's random numbers (incarnation, cluster id).
+	Random func() uint64
+	// Clean says that nothing of any group is left on this server: the hands have
+	// found nothing, or have cleared what they found. False means that groups may
+	// run here under the session that the store holds, and the lease that Adopt says.
+	Clean bool
+	// Adopt is the end of the lease that the guard still holds for the stored
+	// session; 0 means none. Ignored where Clean.
+	Adopt lease.Instant
+}
+
+// Life names one run of batond on a server. Of one raft id the higher Start is the
+// newer; the sequence numbers of a life begin at 1.
+type Life struct {
+	Raft  epoch.RaftID
+	Start uint64
+}
+
+// MessageKind is the kind of a message between servers.
+type MessageKind uint8
+
+// The kinds of messages. The first three travel as datagrams, on every path; the
+// others on the peer streams.
+const (
+	MsgHeartbeat MessageKind = 1 // sent every round to everyone
+	MsgEcho      MessageKind = 2 // a leader's heartbeat, answered at once
+	MsgGrant     MessageKind = 3 // a member's heartbeat or echo, answered by the leader at once
+	MsgRaft      MessageKind = 4 // Payload is a raftpb.Message
+	MsgPropose   MessageKind = 5 // Payload is a cluster.Command for the leader
+)
+
+// Message is what one server says to another.
+type Message struct {
+	Kind     MessageKind
+	From, To int // server numbers
+	// Seq counts the messages of the sender's life. Datagrams of one number arrive
+	// once per path.
+	Seq   uint64
+	Life  Life
+	Epoch epoch.ID
+	Term  uint64 // durable raft term
+	// Leader: the sender leads the epoch in Term.
+	Leader bool
+	// Session is what the sender offers or runs under; 0 while something of an
+	// ended one may be left.
+	Session uint64
+	// Boot is the sender's boot id: a reboot quicker than T shows in it.
+	Boot string
+	// Leaving: the sender has been told to stop and waits to be let go.
+	Leaving bool
+	// HeardLife and HeardSeq are the newest life and number that the sender has
+	// heard of the receiver. They show that both directions work.
+	HeardLife Life
+	HeardSeq  uint64
+	// Hears has one byte per server (index: number - 1): bit p is set if the sender
+	// has heard that server on path p within the last three rounds.
+	Hears [16]uint8
+	// Rules is a hash of the sender's Config.Rules.
+	Rules uint64
+
+	// Of an echo (L1, L4).
+	AnswerSeq  uint64        // echo, grant: the number of the heartbeat this answers
+	AnswerLife Life          // and its life
+	Support    bool          // echo: the sender supports the receiver as leader in Term
+	FormerAge  time.Duration // echo: time since the sender last supported a former leader
+
+	// Of a grant (L3).
+	Grant        time.Duration // counted from the sending of AnswerSeq
+	GrantSession uint64
+
+	// Ended, from a leader with a lease: this session of the receiver is over.
+	Ended uint64
+
+	Payload []byte
+}
+
+// Input is one thing that has happened. Exactly one field is set; an Input without
+// any is a tick, which the owner sends every Times.Tick.
+type Input struct {
+	Packet  *Packet        // a message has arrived
+	Written uint64         // this batch and all before it are on disk
+	Result  *StepResult    // a step has ended
+	Cleared uint64         // the guard has cleared everything of this session; nothing is left
+	Request *cluster.Op    // an operator asks this server
+	Anomaly *LocalFault    // a resource of a group that runs here has failed in operation
+	Note    *cluster.Event // a line for the cluster's event log
+	Leave   *Leave         // batond has been told to stop
+}
+
+// Packet is a message and the path it came on (0 to Config.Paths-1; -1: a stream).
+type Packet struct {
+	Path    int
+	Message Message
+}
+
+// StepResult is how a step that Output.Run asked for has ended.
+type StepResult struct {
+	Token   uint64
+	Outcome cluster.Outcome
+}
+
+// LocalFault is an anomaly seen by this server.
+type LocalFault struct {
+	Group, Resource, Text string
+}
+
+// Leave asks the node to hand its groups over and let go.
+type Leave struct {
+	Who cluster.Who
+}
+
+// Output is what is to be done.
+type Output struct {
+	// Batch is to be written durably, in order; nil: nothing.
+	Batch *Batch
+	// Send are messages to send, at once. A lost one is the network's business.
+	Send []Message
+	// Lease, where not nil, is the new end of this server's lease. The guard must
+	// have it before the next step; if the guard refuses (it has fired), the owner
+	// says nothing and waits for the guard to finish, then sends Cleared.
+	Lease *Lease
+	// Run are steps to carry out.
+	Run []Run
+	// Replies answer Requests.
+	Replies []Reply
+	// Events are what the last commands yielded, in order, for log and console.
+	Events []cluster.Event
+	// Changed: View would give another picture than before this step, other than
+	// in the ages it holds.
+	Changed bool
+	// Exit: everything is handed over (or the time for it is up); batond may end.
+	Exit bool
+}
+
+// Lease is an extension of this server's lease.
+type Lease struct {
+	Session uint64
+	End     lease.Instant
+}
+
+// Run is a step to carry out. Adopt: it was begun by an earlier batond; go on with
+// what is there, and where nothing is, report Lost.
+type Run struct {
+	Step  cluster.Step
+	Adopt bool
+}
+
+// Reply answers the Request with the op's ID: accepted (Refusal nil: the log has it)
+// or refused.
+type Reply struct {
+	ID      string
+	Refusal *cluster.Refusal
+}
+
+// Batch is a transaction for the store: first the deletions, then the values.
+type Batch struct {
+	ID uint64
+	// Delete are ranges of keys to remove: From <= key < To.
+	Delete []KeyRange
+	Put    []KeyValue
+}
+
+// KeyRange is a range of keys, To excluded.
+type KeyRange struct{ From, To []byte }
+
+// KeyValue is a key and its value.
+type KeyValue struct{ Key, Value []byte }
+
+// Image is everything a store holds, in order of keys.
+type Image []KeyValue
+
+// View is a picture of the node, for the console. It shares nothing with the node.
+type View struct {
+	Server  string
+	State   *cluster.State
+	Epoch   epoch.ID
+	Term    uint64
+	Leader  string // "" where none is known
+	Quorum  bool   // a leader with a lease is heard, or this one is it
+	Voters  []string
+	Learner []string
+	Session uint64        // this server's; 0: none
+	Lease   time.Duration // left of this server's lease; 0 or less: none
+	// Waiting says, while the cluster has not begun or has no quorum, for whom or
+	// what it waits; "" otherwise.
+	Waiting string
+	Peers   []Peer
+	Running []cluster.Step // steps under way here
+}
+
+// Peer is another server as this one hears it.
+type Peer struct {
+	Name  string
+	Ever  bool
+	Age   time.Duration   // since it was last heard on any path
+	Paths []time.Duration // age by path; negative: never
+	// Hears is the peer's own word: by server (number - 1), the paths it hears.
+	Hears [16]uint8
+	// SameRules: its configuration file says the same as ours.
+	SameRules bool
+}
