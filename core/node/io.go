@@ -44,12 +44,29 @@ type Config struct {
 	Random func() uint64
 	// Clean says that nothing of any group is left on this server: the hands have
 	// found nothing, or have cleared what they found. False means that groups may
-	// run here under the session that the store holds, and the lease that Adopt says.
+	// run here; unless Adopt names a lease, Cleared must follow.
 	Clean bool
 	// Adopt is the end of the lease that the guard still holds for the stored
-	// session; 0 means none. Ignored where Clean.
+	// session, which goes on then, Clean or not; 0 means none.
 	Adopt lease.Instant
+	// Weaken leaves out rules, to show that the simulator notices. Zero in batond.
+	Weaken Weakness
 }
+
+// Weakness is a set of rules to leave out.
+type Weakness uint32
+
+// The rules that can be left out, each by the name in core/README.md.
+const (
+	NoW         Weakness = 1 << iota // L4: nobody waits for former leases
+	NoEndGuard                       // L5: grants go on after a loss was proposed
+	GrantFull                        // L3: a grant of L, not of the leader's remainder
+	NoSession                        // S1 to S3: leases and steps not bound to a session
+	NoJournal                        // S5: what was begun is forgotten at a restart
+	NoFormerAge                      // L1: a restarted voter claims never to have supported anyone
+	NoQuiet                          // D6: proposals before the own term is applied and during changes
+	NoSticky                         // a lapsed lease may be extended again
+)
 
 // Life names one run of batond on a server. Of one raft id the higher Start is the
 // newer; the sequence numbers of a life begin at 1.
@@ -158,8 +175,9 @@ type Output struct {
 	// Send are messages to send, at once. A lost one is the network's business.
 	Send []Message
 	// Lease, where not nil, is the new end of this server's lease. The guard must
-	// have it before the next step; if the guard refuses (it has fired), the owner
-	// says nothing and waits for the guard to finish, then sends Cleared.
+	// have it before anything else of this Output is done. If the guard refuses (it
+	// has fired), the owner drops Run, sends Lapsed, and Cleared once the guard has
+	// finished.
 	Lease *Lease
 	// Run are steps to carry out.
 	Run []Run
@@ -174,7 +192,8 @@ type Output struct {
 	Exit bool
 }
 
-// Lease is an extension of this server's lease.
+// Lease is an extension of this server's lease. End 0 ends it in order: nothing of
+// the session is left, the guard is to stand down.
 type Lease struct {
 	Session uint64
 	End     lease.Instant
