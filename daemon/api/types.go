@@ -2,7 +2,7 @@
 // unix socket, with server-sent events for what is going on. The console and every
 // command go through it; nothing else may.
 //
-// This file holds what crosses the socket. The server side is Serve, the other side
+// This file holds what crosses the socket. The server side is New, the other side
 // Client. Who may view and who may operate is decided by the peer's credentials.
 // The requests are described in README.md beside this file.
 package api
