@@ -423,7 +423,7 @@ func TestTooManyConnections(t *testing.T) {
 		held = append(held, conn)
 	}
 	_, err := c.Status(ctx)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Code != "too-busy" {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Code != CodeTooBusy {
 		t.Errorf("connection %d: %v, want too-busy", maxConnsPerUser+1, err)
 	}
 	for _, conn := range held {

@@ -41,5 +41,6 @@ const (
 	CodeInternal     = "internal"      // 500
 	CodeNoQuorum     = "no-quorum"     // 503: no leader, or the leader has no majority
 	CodeNoAnswer     = "no-answer"     // 503: not known whether the log has it
+	CodeTooBusy      = "too-busy"      // 503: too many connections of one user
 	CodeStopping     = "stopping"      // 503: batond is ending
 )

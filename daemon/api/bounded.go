@@ -1,14 +1,14 @@
 package api
 
 import (
-	"fmt"
 	"net"
 	"sync"
-	"time"
 )
 
 // maxConnsPerUser bounds what a local user can make batond hold. A console needs two
-// connections. It is counted for each user, so that nobody can keep root out.
+// connections. It is counted for each user, so that nobody can keep root out. As many
+// again are let in to be told so (a client that is cut off without a word takes it
+// for a dead daemon), and those above are cut off.
 const maxConnsPerUser = 64
 
 // boundedListener accepts connections of users who do not have too many already, and
@@ -26,9 +26,10 @@ func newBoundedListener(l net.Listener) *boundedListener {
 // boundedConn is a connection and who is at its other end.
 type boundedConn struct {
 	net.Conn
-	peer Peer
-	once sync.Once
-	from *boundedListener
+	peer    Peer
+	tooMany bool // to be answered with too-busy only
+	once    sync.Once
+	from    *boundedListener
 }
 
 // Accept is called by the HTTP server's one accepting goroutine.
@@ -43,36 +44,29 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			c.Close() // gone again, or no credentials: nobody to talk to
 			continue
 		}
-		if l.take(peer.UID) {
-			return &boundedConn{Conn: c, peer: peer, from: l}, nil
+		n := l.count(peer.UID, 1)
+		b := &boundedConn{Conn: c, peer: peer, tooMany: n > maxConnsPerUser, from: l}
+		if n > 2*maxConnsPerUser {
+			b.Close()
+			continue
 		}
-		// He is told so: a client that waits without a word looks like a dead daemon.
-		c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
-		fmt.Fprintf(c, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"+
-			`{"code":"too-busy","message":"%d connections of this user are open, that is the limit","hint":"close consoles that nobody looks at"}`+"\n", maxConnsPerUser)
-		c.Close()
+		return b, nil
 	}
 }
 
-func (l *boundedListener) take(uid int) bool {
+// count adds to the number of a user's connections and returns it.
+func (l *boundedListener) count(uid, add int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open[uid] >= maxConnsPerUser {
-		return false
-	}
-	l.open[uid]++
-	return true
-}
-
-func (l *boundedListener) give(uid int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.open[uid]--; l.open[uid] == 0 {
+	n := l.open[uid] + add
+	if l.open[uid] = n; n == 0 {
 		delete(l.open, uid)
 	}
+	return n
 }
 
+// Close may be called more than once; the HTTP server does.
 func (c *boundedConn) Close() error {
-	c.once.Do(func() { c.from.give(c.peer.UID) })
+	c.once.Do(func() { c.from.count(c.peer.UID, -1) })
 	return c.Conn.Close()
 }

@@ -96,8 +96,17 @@ func (s *Service) routes() http.Handler {
 // view lets only those in who may at least view.
 func (s *Service) view(method string, next func(http.ResponseWriter, *http.Request, caller)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		who, ok := r.Context().Value(peerKey{}).(Peer)
-		if !ok || !s.cfg.Permissions.mayView(who) {
+		conn, ok := r.Context().Value(connKey{}).(*boundedConn)
+		if !ok || conn.tooMany {
+			w.Header().Set("Connection", "close")
+			writeError(w, http.StatusServiceUnavailable, &Error{
+				Code: CodeTooBusy, Message: fmt.Sprintf("%d connections of this user are open, that is the limit", maxConnsPerUser),
+				Hint: "close consoles that nobody looks at",
+			})
+			return
+		}
+		who := conn.peer
+		if !s.cfg.Permissions.mayView(who) {
 			s.log.Warn("api request refused", "user", who.name(), "uid", who.UID, "pid", who.PID, "path", r.URL.Path)
 			writeError(w, http.StatusForbidden, notPermitted(who, "look at the cluster", GroupView+" (to look) or "+GroupOperate+" (to operate)"))
 			return
@@ -126,12 +135,12 @@ func notPermitted(who Peer, what, groups string) *Error {
 	}
 }
 
-type peerKey struct{}
+type connKey struct{}
 
 // withPeer keeps for each request who has connected.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
 	if b, ok := c.(*boundedConn); ok {
-		return context.WithValue(ctx, peerKey{}, b.peer)
+		return context.WithValue(ctx, connKey{}, b)
 	}
 	return ctx // nobody: view refuses him
 }
@@ -173,7 +182,7 @@ func statusOf(code string) int {
 		return http.StatusRequestEntityTooLarge
 	case CodeInternal:
 		return http.StatusInternalServerError
-	case CodeNoQuorum, CodeNoAnswer, CodeStopping:
+	case CodeNoQuorum, CodeNoAnswer, CodeStopping, CodeTooBusy:
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusConflict // refused by the cluster's rules
