@@ -216,7 +216,7 @@ func openFeed[T any](ctx context.Context, c *Client, path string, newest bool) (
 		defer resp.Body.Close()
 		r := bufio.NewReaderSize(resp.Body, 64<<10)
 		for {
-			b, err := nextMessage(r)
+			b, err := nextMessage(r, maxLine)
 			if err != nil {
 				f.err = c.explain(err)
 				return

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"unicode"
@@ -76,14 +77,16 @@ func TestNextMessage(t *testing.T) {
 		{"data: unfinished", ""},
 		{"", ""},
 	} {
-		got, err := nextMessage(bufioReader(tc.in))
+		got, err := nextMessage(bufioReader(tc.in), 100)
 		if string(got) != tc.want || (err == nil) != (tc.want != "") {
 			t.Errorf("%q = %q, %v; want %q", tc.in, got, err, tc.want)
 		}
 	}
-	long := strings.Repeat("x", maxLine+100)
-	if _, err := nextMessage(bufio.NewReader(strings.NewReader("data: " + long + "\n\n"))); err == nil {
-		t.Error("a message above the limit was read")
+	for _, end := range []string{"", "\n\n", strings.Repeat("x", 1000)} {
+		long := "data: " + strings.Repeat("x", 95) + end
+		if _, err := nextMessage(bufioReader(long), 100); !errors.Is(err, io.ErrShortBuffer) && end != "" {
+			t.Errorf("%q: %v, want it refused as too long", long, err)
+		}
 	}
 }
 

@@ -63,11 +63,12 @@ func (s *stream) write(b []byte) error {
 	return s.rc.Flush()
 }
 
-// nextMessage reads the data of the next message of a stream.
-func nextMessage(r *bufio.Reader) ([]byte, error) {
+// nextMessage reads the data of the next message of a stream, no line of which may be
+// longer than limit bytes.
+func nextMessage(r *bufio.Reader, limit int) ([]byte, error) {
 	var data []byte
 	for {
-		line, err := readLine(r)
+		line, err := readLine(r, limit)
 		if err != nil {
 			return nil, err
 		}
@@ -83,18 +84,18 @@ func nextMessage(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-func readLine(r *bufio.Reader) ([]byte, error) {
+func readLine(r *bufio.Reader, limit int) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := r.ReadSlice('\n')
 		line = append(line, part...)
 		switch {
+		case len(line) > limit:
+			return nil, fmt.Errorf("message of the stream is longer than %d bytes: %w", limit, io.ErrShortBuffer)
 		case err == nil:
 			return bytes.TrimRight(line, "\r\n"), nil
 		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, err
-		case len(line) > maxLine:
-			return nil, fmt.Errorf("message of the stream is longer than %d bytes: %w", maxLine, io.ErrShortBuffer)
 		}
 	}
 }
