@@ -1,0 +1,73 @@
+# Two commands do everything: `make demo` and `make test`. Each installs what it
+# needs through Go's own module cache; nothing else has to be there but Go and make.
+
+GO       ?= go
+BIN      := bin
+PREFIX   ?= /usr/local
+VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+FUZZTIME ?= 10s
+# Tools of `make check`, pinned so that every machine sees the same findings.
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+export CGO_ENABLED := 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@echo "  Settings: FUZZTIME=$(FUZZTIME)  SEED=, N=, COUNT=, FOR= (sim)  PREFIX=$(PREFIX) (install)"
+
+.PHONY: build
+build: ## bin/batond and bin/baton, static
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/batond ./daemon
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/baton ./tui
+
+.PHONY: test
+test: build ## every test: rules, simulator, sockets, lab, console
+	$(GO) vet ./...
+	$(GO) test -timeout 20m ./...
+
+.PHONY: race
+race: ## the same under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+
+.PHONY: check
+check: ## gofumpt, vet, staticcheck, tidy, import rules
+	@out=$$($(GO) run $(GOFUMPT) -l .); if [ -n "$$out" ]; then echo "gofumpt would change:"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+	$(GO) test ./contrib/rooms
+
+.PHONY: sim
+sim: ## simulator: FOR=10m searches, SEED=7 N=3 replays with a trace
+	$(GO) run ./core/sim/cmd/sim $(if $(SEED),-seed $(SEED) -count 1 -trace) $(if $(N),-n $(N)) $(if $(COUNT),-count $(COUNT)) $(if $(FOR),-for $(FOR))
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	@set -e; $(GO) list -f '{{.Dir}} {{.ImportPath}}' ./... | while read -r dir pkg; do \
+		for f in $$(grep -hso '^func Fuzz[A-Za-z0-9_]*' "$$dir"/*_test.go | sed 's/func //'); do \
+			echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; done
+
+.PHONY: bench
+bench: build ## outages, idle cost, first frame: one run, all figures
+	$(GO) run ./contrib/lab/bench
+
+.PHONY: demo
+demo: build ## a virtual cluster of three servers with the console on it; q ends it
+	$(GO) run ./contrib/lab/demo
+
+.PHONY: install
+install: build ## into PREFIX, with the systemd unit
+	install -D -m 0755 $(BIN)/batond $(DESTDIR)$(PREFIX)/sbin/batond
+	install -D -m 0755 $(BIN)/baton $(DESTDIR)$(PREFIX)/bin/baton
+	install -D -m 0644 contrib/systemd/batond.service $(DESTDIR)/etc/systemd/system/batond.service
+	install -d -m 0755 $(DESTDIR)/etc/baton
+
+.PHONY: clean
+clean: ## what build left
+	rm -rf $(BIN)

@@ -1,0 +1,251 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"baton/core/cluster"
+	"baton/core/epoch"
+	"baton/core/lease"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// duties is what a leader decides by itself: the rules to follow, whose session is
+// over, who has arrived, when the cluster begins, who votes.
+func (n *Node) duties() {
+	if !n.canPropose() || n.leaderLease() <= n.now.Mono {
+		return
+	}
+	if !sameRules(n.state.Config, n.cfg.Rules) {
+		rules := n.cfg.Rules
+		n.propose("configure", cluster.Command{Kind: cluster.KindConfigure, Config: &rules})
+		return
+	}
+	n.endSessions()
+	n.letIn()
+	n.beginCluster()
+	n.changeMembers()
+}
+
+func sameRules(a, b cluster.Config) bool { return hashRules(a) == hashRules(b) }
+
+// verdict on an open session.
+type verdict uint8
+
+const (
+	undecided verdict = iota
+	alive             // its server is heard under it
+	over
+)
+
+// judge decides on the open session of server number s.
+func (n *Node) judge(s int, srv *cluster.Server, w lease.Instant) (verdict, cluster.Loss) {
+	loss := cluster.Loss{Server: srv.Name, Session: srv.Session}
+	session, boot, recent := n.offer(), n.cfg.Boot, true
+	p := &n.peers[s]
+	if s != n.cfg.Self {
+		session, boot, recent = p.session, p.boot, n.isRecent(s)
+	}
+	if n.lead.members[s].ending == srv.Session {
+		// Once proposed it stays proposed: it gets no more grants (L5).
+		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
+		return over, loss
+	}
+	switch {
+	case recent && session > srv.Session:
+		// The server's own word: nothing of an older session is left there (S1).
+		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
+		return over, loss
+	case recent && session == srv.Session:
+		return alive, loss
+	case s != n.cfg.Self && (lease.Silence{
+		Heard: p.heard, Echoed: p.echoed, Granted: n.lead.members[s].granted, Led: n.lead.since,
+	}).Over(n.now.Mono, w, n.p):
+		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
+		return over, loss
+	}
+	return undecided, loss
+}
+
+// lossReason says why a session is over, in one clause, and whether batond is there.
+func (n *Node) lossReason(s int, srv *cluster.Server, boot string) (string, bool) {
+	p := &n.peers[s]
+	switch {
+	case s != n.cfg.Self && n.now.Mono.Sub(p.heard) >= n.p.Elect:
+		return fmt.Sprintf("silent on %d of %d paths for %v", len(p.paths), len(p.paths), tenths(n.silentFor(s))), false
+	case boot != srv.Boot && boot != "":
+		return "it has rebooted", true
+	case s != n.cfg.Self && p.session <= srv.Session:
+		return fmt.Sprintf("it does not hear the leader %s any more", n.name), true
+	}
+	return "its lease was over, it has stopped its groups itself", true
+}
+
+func tenths(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }
+
+// endSessions ends the sessions of servers that cannot hold a lease any more (L5).
+//
+// While this leader itself has no open session and hears nobody who has one, it
+// decides on all of them together: if every session is over, the cluster is starting
+// rather than failing over from one dead server to the next.
+func (n *Node) endSessions() {
+	w, _ := n.formerOver()
+	var lost []cluster.Loss
+	anyAlive, waiting := false, false
+	for i := range n.state.Servers {
+		srv := &n.state.Servers[i]
+		s := slices.Index(n.cfg.Servers, srv.Name) + 1
+		if s == 0 {
+			continue
+		}
+		if srv.Session == 0 {
+			if srv.Present && s != n.cfg.Self && n.silentFor(s) >= n.p.Timeout && n.now.Mono.Sub(n.lead.since) >= n.p.Timeout {
+				reason, _ := n.lossReason(s, srv, "")
+				lost = append(lost, cluster.Loss{Server: srv.Name, Reason: reason})
+			}
+			continue
+		}
+		switch v, loss := n.judge(s, srv, w); v {
+		case over:
+			lost = append(lost, loss)
+		case alive:
+			anyAlive = true
+		default:
+			waiting = true
+		}
+	}
+	if len(lost) == 0 || waiting && !anyAlive {
+		return
+	}
+	key := "lost"
+	for _, l := range lost {
+		key += " " + l.Server + " " + itoa(l.Session)
+	}
+	// Grants stop before the proposal leaves, whether it is accepted or not.
+	for _, l := range lost {
+		n.lead.members[slices.Index(n.cfg.Servers, l.Server)+1].ending = l.Session
+	}
+	n.propose(key, cluster.Command{Kind: cluster.KindLost, Lost: lost})
+}
+
+// letIn proposes the arrival of servers that offer a session and have none.
+func (n *Node) letIn() {
+	for i := range n.state.Servers {
+		srv := &n.state.Servers[i]
+		s := slices.Index(n.cfg.Servers, srv.Name) + 1
+		if s == 0 || srv.Session != 0 {
+			continue
+		}
+		session, boot, there := n.offer(), n.cfg.Boot, true
+		if s != n.cfg.Self {
+			p := &n.peers[s]
+			session, boot, there = p.session, p.boot, n.hearsUs(s) && !p.leaving
+		}
+		if !there || session == 0 || session <= srv.LastSession || srv.Present && srv.Offered == session && srv.Boot == boot {
+			continue
+		}
+		n.lead.members[s].ending = 0
+		n.propose("arrive "+srv.Name+" "+itoa(session), cluster.Command{
+			Kind: cluster.KindArrive, Server: srv.Name, Session: session, Boot: boot,
+		})
+	}
+}
+
+// beginCluster ends the forming of the cluster: all servers are there, or
+// startup.wait is over. After an outage in which this server went on running there
+// is nobody to wait for longer than T.
+func (n *Node) beginCluster() {
+	if n.state.Phase != cluster.PhaseForming && n.state.Phase != "" || n.leave != nil {
+		return
+	}
+	var here, missing []string
+	for _, srv := range n.state.Servers {
+		switch {
+		case srv.State == cluster.ServerStarting:
+			here = append(here, srv.Name)
+		case !srv.Disconnected:
+			missing = append(missing, srv.Name)
+		}
+	}
+	if len(here) == 0 {
+		return
+	}
+	text := "all servers are there"
+	if len(missing) > 0 {
+		wait, what := n.cfg.Wait, fmt.Sprintf("startup.wait of %v is over", n.cfg.Wait)
+		if n.hadLease {
+			wait, what = n.p.Timeout, "the outage is over"
+		}
+		if n.now.Mono.Sub(n.lead.since) < wait {
+			return
+		}
+		text = what + ", without " + strings.Join(missing, ", ")
+	}
+	n.propose("begin", cluster.Command{Kind: cluster.KindBegin, Text: text})
+}
+
+// changeMembers keeps the voters in step with the servers that are there.
+func (n *Node) changeMembers() {
+	if n.lead.changing != nil {
+		return
+	}
+	progress := n.rn.Status().Progress
+	there := make([]epoch.Presence, len(n.cfg.Servers))
+	for s := 1; s < len(n.peers); s++ {
+		if s == n.cfg.Self {
+			there[s-1] = epoch.Presence{ID: n.id.Raft, Heard: true, CaughtUp: true}
+			continue
+		}
+		p := &n.peers[s]
+		pr := epoch.Presence{ID: p.life.Raft, Heard: n.hearsUs(s)}
+		pr.CaughtUp = progress[uint64(p.life.Raft)].Match+caughtUpWithin >= n.applied
+		if srv := n.state.Server(n.cfg.Servers[s-1]); srv != nil {
+			pr.Gone = srv.Session == 0 && n.silentFor(s) >= n.p.Timeout && n.now.Mono.Sub(n.lead.since) >= n.p.Timeout
+		}
+		there[s-1] = pr
+	}
+	c := epoch.Next(n.members, n.id.Raft, there, false)
+	if c == (epoch.Change{}) {
+		return
+	}
+	after := slices.DeleteFunc(slices.Clone(n.members.Voters), func(v epoch.RaftID) bool { return v == c.ID })
+	t := pb.ConfChangeRemoveNode
+	switch c.Kind {
+	case epoch.AddLearner:
+		t = pb.ConfChangeAddLearnerNode
+	case epoch.Promote:
+		t = pb.ConfChangeAddNode
+		after = append(after, c.ID)
+	}
+	i := slices.IndexFunc(n.asked, func(a asked) bool { return a.key == "members" })
+	if i >= 0 && n.now.Mono.Sub(n.asked[i].at) < n.p.RaftTick {
+		return
+	}
+	if i < 0 {
+		n.asked = append(n.asked, asked{"members", n.now.Mono})
+	} else {
+		n.asked[i].at = n.now.Mono
+	}
+	n.lead.changing = after
+	if n.rn.ProposeConfChange(&pb.ConfChange{Type: t.Enum(), NodeId: proto.Uint64(uint64(c.ID))}) != nil {
+		n.lead.changing = nil // dropped: a transfer of the leadership is going on
+	}
+}
+
+// changeApplied: a change of the configuration is applied; the leader may go on.
+func (n *Node) changeApplied() {
+	if n.lead != nil {
+		n.lead.changing = nil
+	}
+}
+
+// emptyApplied: raft turns a change that it refuses into an empty entry.
+func (n *Node) emptyApplied(term uint64) {
+	if n.lead != nil && n.lead.settled && term == n.lead.term {
+		n.lead.changing = nil
+	}
+}

@@ -1,0 +1,247 @@
+package node
+
+import (
+	"time"
+
+	"baton/core/cluster"
+	"baton/core/epoch"
+	"baton/core/lease"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// leadership is what a leader knows besides the log.
+type leadership struct {
+	term    uint64
+	since   lease.Instant
+	settled bool // an entry of this term is applied (D6a)
+	// changing are the voters under a change of the configuration that is proposed
+	// and not applied; nil: none (D6b, c).
+	changing []epoch.RaftID
+	// electors are the voters that elected this leader, and w the moment W when
+	// every lease of a former leader is over; fixed once, for them (L4).
+	electors []epoch.RaftID
+	w        lease.Instant
+	wKnown   bool
+	members  []memberWord // by server number
+}
+
+// memberWord is what a leader knows from one server's echoes and of its own grants.
+type memberWord struct {
+	id        epoch.RaftID
+	supported lease.Instant // our send stamp of the newest heartbeat it supported
+	former    lease.Instant // when it last supported a former leader, our clock
+	saidWhen  bool
+	granted   lease.Instant // when it was last granted a lease
+	ending    uint64        // the session of it that we have proposed to end (L5)
+}
+
+// followRole takes note of a change of raft's role.
+func (n *Node) followRole() {
+	if n.rn == nil {
+		return
+	}
+	st := n.rn.BasicStatus()
+	if st.RaftState != raft.StateLeader {
+		if n.lead != nil {
+			n.lead = nil
+			n.out.Changed = true
+		}
+		return
+	}
+	if n.lead != nil && n.lead.term == st.GetTerm() {
+		return
+	}
+	n.lead = &leadership{
+		term: st.GetTerm(), since: n.now.Mono,
+		electors: append([]epoch.RaftID(nil), n.members.Voters...),
+		members:  make([]memberWord, len(n.peers)),
+	}
+	n.supportSelf()
+	n.out.Changed = true
+	n.beat()
+}
+
+// isLeading reports whether this server claims to lead. With a disk that does not
+// answer it could decide nothing, so it lets others be elected (H23).
+func (n *Node) isLeading() bool { return n.lead != nil && !n.isStuck() }
+
+// basis is the send stamp on which the leader's lease rests (L2), under the applied
+// configuration and one that is being changed to.
+func (n *Node) basis() lease.Instant {
+	if n.lead == nil {
+		return 0
+	}
+	b := n.now.Mono
+	confs := [][]epoch.RaftID{n.members.Voters}
+	if n.lead.changing != nil && n.cfg.Weaken&NoQuiet == 0 {
+		confs = append(confs, n.lead.changing)
+	}
+	for _, voters := range confs {
+		supported := make([]lease.Instant, 0, len(voters))
+		for _, v := range voters {
+			switch w := n.word(v); {
+			case v == n.id.Raft:
+				supported = append(supported, n.now.Mono)
+			case w != nil:
+				supported = append(supported, w.supported)
+			default:
+				supported = append(supported, 0)
+			}
+		}
+		b = min(b, lease.Basis(supported))
+	}
+	return b
+}
+
+// word is what the leader knows of a raft id; nil if the server speaks under
+// another one.
+func (n *Node) word(r epoch.RaftID) *memberWord {
+	s := r.Server()
+	if n.lead == nil || s < 1 || s >= len(n.lead.members) || n.lead.members[s].id != r {
+		return nil
+	}
+	return &n.lead.members[s]
+}
+
+// leaderLease is the end of the lease this leader holds over the cluster; 0: none.
+func (n *Node) leaderLease() lease.Instant {
+	if !n.isLeading() || !n.lead.settled && n.cfg.Weaken&NoQuiet == 0 {
+		return 0
+	}
+	b := n.basis()
+	if b == 0 {
+		return 0
+	}
+	return b.Add(n.p.Lease)
+}
+
+// supportSelf: a leader supports itself up to the newest stamp that its own lease
+// was based on.
+func (n *Node) supportSelf() {
+	b := n.basis()
+	if b == 0 {
+		b = n.support.Last
+	}
+	n.support.Note(lease.Rank{Epoch: n.id.Epoch.Number, Term: n.lead.term}, b)
+}
+
+// formerOver is W; false while it is not known.
+func (n *Node) formerOver() (lease.Instant, bool) {
+	l := n.lead
+	if n.cfg.Weaken&NoW != 0 {
+		return 0, true
+	}
+	if !l.wKnown {
+		former := make([]lease.Instant, 0, len(l.electors))
+		for _, v := range l.electors {
+			switch w := n.word(v); {
+			case v == n.id.Raft:
+				former = append(former, n.support.Former)
+			case w != nil && w.saidWhen:
+				former = append(former, w.former)
+			default:
+				former = append(former, lease.Unknown)
+			}
+		}
+		l.w, l.wKnown = lease.FormerOver(former, n.p)
+	}
+	return l.w, l.wKnown
+}
+
+// leaderSelf does for the leader's own server what grants do for the others.
+func (n *Node) leaderSelf() {
+	if n.lead == nil {
+		return
+	}
+	n.supportSelf()
+	s := n.server()
+	if s == nil || s.Session == 0 || s.Session != n.id.Session || n.lead.members[n.cfg.Self].ending == s.Session {
+		return
+	}
+	if end := n.leaderLease(); end > n.now.Mono {
+		n.extend(end)
+	}
+}
+
+// elect stands for election after silence (Te), the lower numbers first.
+func (n *Node) elect() {
+	if n.rn == nil || n.busy || n.lead != nil || !n.members.IsVoter(n.id.Raft) || n.isStuck() || n.retired && n.leave.over(n) {
+		return
+	}
+	last := max(n.support.Last, n.start)
+	if n.now.Mono.Sub(last) < n.p.Elect {
+		return
+	}
+	_ = n.rn.ForgetLeader() // so that this voter answers candidates from now on
+	rank := 0
+	for _, v := range n.members.Voters {
+		if v < n.id.Raft && v.Server() < n.cfg.Self {
+			rank++
+		}
+	}
+	// The ranks keep candidates from splitting the vote; a round of raft messages
+	// fits between two of them.
+	first := n.p.Elect + n.p.Timeout/50*time.Duration(rank)
+	again := n.p.Timeout/12 + n.p.Timeout/60*time.Duration(rank)
+	if n.now.Mono.Sub(last) < first || n.now.Mono.Sub(n.campaign) < again {
+		return
+	}
+	n.campaign = n.now.Mono
+	_ = n.rn.Campaign()
+}
+
+// foundFirst founds epoch 1: the first server of the configuration, when all of
+// them are there, all without a history, and all have the same configuration
+// (D7; a first start by fewer would let an empty server found a cluster that exists
+// elsewhere, H20).
+func (n *Node) foundFirst() {
+	if n.id.Epoch != (epoch.ID{}) || n.cfg.Self != 1 || n.rn != nil || n.busy {
+		return
+	}
+	for s := 1; s < len(n.peers); s++ {
+		if s == n.cfg.Self {
+			continue
+		}
+		p := &n.peers[s]
+		if !n.hearsUs(s) || p.epoch != (epoch.ID{}) || p.rules != n.rulesHash {
+			return
+		}
+	}
+	e := epoch.ID{Number: 1, Founder: n.id.Raft}
+	st := &cluster.State{Version: cluster.Version, Index: 1}
+	snap := &pb.Snapshot{Data: st.Encode(), Metadata: &pb.SnapshotMetadata{
+		ConfState: &pb.ConfState{Voters: []uint64{uint64(n.id.Raft)}}, Index: proto.Uint64(1), Term: proto.Uint64(1),
+	}}
+	hard := &pb.HardState{Term: proto.Uint64(1), Vote: proto.Uint64(0), Commit: proto.Uint64(1)}
+	n.enter(e, hard, snap, func() { _ = n.rn.Campaign() })
+}
+
+// join enters a higher epoch, blank; its leader sends the log (D9).
+func (n *Node) join(e epoch.ID) {
+	n.enter(e, &pb.HardState{}, nil, nil)
+}
+
+// enter leaves the epoch this server is in and enters another. Nothing is said in
+// the new one before the disk has it.
+func (n *Node) enter(e epoch.ID, hard *pb.HardState, snap *pb.Snapshot, then func()) {
+	id := n.id
+	id.Epoch = e
+	n.rn, n.lead, n.busy = nil, nil, true
+	n.deleteKeys(prefixEntry, endOf(prefixEntry))
+	n.deleteKey(keySnapshot)
+	n.putKey(keyHard, mustProto(hard))
+	if snap != nil {
+		n.putKey(keySnapshot, mustProto(snap))
+	}
+	n.putIdentity(id)
+	n.persist(func() {
+		n.id.Epoch = e
+		n.openRaft(hard, snap, nil)
+		if then != nil {
+			then()
+		}
+	})
+}

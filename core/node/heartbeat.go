@@ -1,0 +1,319 @@
+package node
+
+import (
+	"hash/fnv"
+	"time"
+
+	"baton/core/cluster"
+	"baton/core/epoch"
+	"baton/core/lease"
+)
+
+// peer is another server as this one hears it.
+type peer struct {
+	ever    bool
+	life    Life
+	seq     uint64        // newest number heard of that life
+	window  uint64        // bit i: number seq-i has been taken
+	heard   lease.Instant // newest message on any path; the start of this life before the first
+	paths   []lease.Instant
+	epoch   epoch.ID
+	term    uint64
+	leads   bool
+	session uint64
+	boot    string
+	leaving bool
+	hears   [MaxServers]uint8
+	rules   uint64
+	echoed  lease.Instant // sending of the newest message of ours it has shown to have received
+
+	sent   uint64 // newest number sent to it
+	stamps [stampRing]stamp
+}
+
+// stampRing is how many of our messages to one server are remembered with their
+// time. At most three go out in a round, so with the usual ten rounds in T this
+// covers several T; an answer to an older one is of no use.
+const stampRing = 256
+
+type stamp struct {
+	seq uint64
+	at  lease.Instant
+}
+
+// stampOf returns when message seq was sent to the peer.
+func (p *peer) stampOf(seq uint64) (lease.Instant, bool) {
+	s := p.stamps[seq%stampRing]
+	return s.at, seq != 0 && s.seq == seq
+}
+
+// isNew takes a message number once. What is more than 63 behind is old.
+func (p *peer) isNew(seq uint64) bool {
+	switch {
+	case seq > p.seq:
+		if d := seq - p.seq; d < 64 {
+			p.window = p.window<<d | 1
+		} else {
+			p.window = 1
+		}
+		return true
+	case p.seq-seq >= 64 || p.window>>(p.seq-seq)&1 == 1:
+		return false
+	}
+	p.window |= 1 << (p.seq - seq)
+	return true
+}
+
+func (n *Node) life() Life { return Life{n.id.Raft, n.id.Start} }
+
+// isRecent reports whether server s has been heard in this epoch within Te.
+func (n *Node) isRecent(s int) bool {
+	p := &n.peers[s]
+	return p.ever && p.epoch == n.id.Epoch && n.now.Mono.Sub(p.heard) < n.p.Elect
+}
+
+// hearsUs reports whether messages pass in both directions.
+func (n *Node) hearsUs(s int) bool {
+	p := &n.peers[s]
+	return n.isRecent(s) && p.echoed != 0 && n.now.Mono.Sub(p.echoed) < n.p.Elect
+}
+
+// message begins a message to server s. Datagrams are stamped: the time of the step,
+// which lies before the sending, so that every error is to the safe side.
+func (n *Node) message(kind MessageKind, s int) Message {
+	p := &n.peers[s]
+	m := Message{
+		Kind: kind, From: n.cfg.Self, To: s, Life: n.life(), Epoch: n.id.Epoch,
+		Term: n.durableTerm(), Leader: n.isLeading(), HeardLife: p.life, HeardSeq: p.seq,
+	}
+	if kind == MsgRaft || kind == MsgPropose {
+		return m
+	}
+	p.sent++
+	p.stamps[p.sent%stampRing] = stamp{p.sent, n.now.Mono}
+	m.Seq = p.sent
+	m.Session = n.offer()
+	m.Boot = n.cfg.Boot
+	m.Leaving = n.leave != nil
+	m.Rules = n.rulesHash
+	m.Hears = n.hears()
+	if n.leaderLease() > n.now.Mono {
+		m.Ended = n.endedFor(s)
+	}
+	return m
+}
+
+// hears is which server this one hears on which path.
+func (n *Node) hears() (out [MaxServers]uint8) {
+	for s := 1; s < len(n.peers); s++ {
+		for i, at := range n.peers[s].paths {
+			if i < 8 && at != 0 && n.now.Mono.Sub(at) <= 3*n.p.Round {
+				out[s-1] |= 1 << i
+			}
+		}
+	}
+	return out
+}
+
+// beat sends a round of heartbeats.
+func (n *Node) beat() {
+	if !n.ready {
+		return
+	}
+	n.lastBeat = n.now.Mono
+	for s := 1; s < len(n.peers); s++ {
+		if s != n.cfg.Self {
+			n.out.Send = append(n.out.Send, n.message(MsgHeartbeat, s))
+		}
+	}
+}
+
+// receive takes a message from another server.
+func (n *Node) receive(pk Packet) {
+	m := pk.Message
+	if !n.ready || m.To != n.cfg.Self || m.From < 1 || m.From >= len(n.peers) || m.From == n.cfg.Self ||
+		m.Life.Raft.Server() != m.From {
+		return
+	}
+	switch m.Kind {
+	case MsgRaft:
+		n.receiveRaft(m)
+		return
+	case MsgPropose:
+		n.receiveProposal(m)
+		return
+	}
+	p := &n.peers[m.From]
+	if !n.isAlive(p, m) {
+		return
+	}
+	p.ever = true
+	p.heard = n.now.Mono
+	if pk.Path >= 0 && pk.Path < len(p.paths) {
+		p.paths[pk.Path] = n.now.Mono
+	}
+	newest := m.Seq > p.seq
+	if !p.isNew(m.Seq) {
+		return
+	}
+	if newest {
+		n.hear(p, m)
+	}
+	if m.HeardLife == n.life() {
+		if at, ok := p.stampOf(m.HeardSeq); ok && at > p.echoed {
+			p.echoed = at
+		}
+	}
+	if n.meetEpoch(m) {
+		return
+	}
+	if m.Epoch == n.id.Epoch && m.Leader && m.Ended != 0 {
+		n.sessionOver(m.Ended)
+	}
+	switch m.Kind {
+	case MsgHeartbeat:
+		if m.Leader {
+			n.echo(m)
+		}
+	case MsgEcho:
+		n.takeEcho(m)
+	case MsgGrant:
+		n.takeGrant(m)
+		return
+	}
+	n.grant(m)
+}
+
+// isAlive decides whether a message is of the life that the server lives now. A
+// later start of one raft id is newer. Of another raft id (the server lost its
+// disk) it must show that it has just heard us: an old life cannot.
+func (n *Node) isAlive(p *peer, m Message) bool {
+	switch {
+	case !p.ever:
+	case m.Life == p.life:
+		return true
+	case m.Life.Raft == p.life.Raft:
+		if m.Life.Start < p.life.Start {
+			return false
+		}
+	default:
+		at, ok := p.stampOf(m.HeardSeq)
+		if m.HeardLife != n.life() || !ok || n.now.Mono.Sub(at) > n.p.Timeout {
+			return false
+		}
+	}
+	p.life, p.seq, p.window, p.echoed = m.Life, 0, 0, 0
+	return true
+}
+
+// hear takes over what the newest message of a server says of it.
+func (n *Node) hear(p *peer, m Message) {
+	if p.seq == 0 || p.leads != m.Leader || p.session != m.Session || p.epoch != m.Epoch {
+		n.out.Changed = true
+	}
+	p.seq = m.Seq
+	p.epoch, p.term, p.leads, p.session = m.Epoch, m.Term, m.Leader, m.Session
+	p.boot, p.leaving, p.hears, p.rules = m.Boot, m.Leaving, m.Hears, m.Rules
+}
+
+// meetEpoch joins a higher epoch. It reports whether the message concerns an epoch
+// that this server is not in.
+func (n *Node) meetEpoch(m Message) bool {
+	if m.Epoch.Number > n.id.Epoch.Number {
+		if !n.isEntering() {
+			n.join(m.Epoch)
+		}
+		return true
+	}
+	return m.Epoch != n.id.Epoch
+}
+
+// isEntering reports whether an epoch is being entered.
+func (n *Node) isEntering() bool { return n.rn == nil && n.busy }
+
+// echo answers a leader's heartbeat at once. It is support only from a member of
+// the epoch whose disk has the leader's term (L1).
+func (n *Node) echo(m Message) {
+	e := n.message(MsgEcho, m.From)
+	e.AnswerLife, e.AnswerSeq = m.Life, m.Seq
+	if n.rn != nil && n.id.Epoch == m.Epoch && m.Term == n.durableTerm() && n.lead == nil {
+		n.support.Note(lease.Rank{Epoch: m.Epoch.Number, Term: m.Term}, n.now.Mono)
+		e.Support = true
+	}
+	e.FormerAge = n.now.Mono.Sub(n.support.Former)
+	n.out.Send = append(n.out.Send, e)
+}
+
+// takeEcho counts a server's support for this leader.
+func (n *Node) takeEcho(m Message) {
+	if n.lead == nil || !m.Support || m.Term != n.lead.term || m.AnswerLife != n.life() {
+		return
+	}
+	at, ok := n.peers[m.From].stampOf(m.AnswerSeq)
+	if !ok || at < n.lead.since {
+		return
+	}
+	w := &n.lead.members[m.From]
+	if w.id != m.Life.Raft {
+		*w = memberWord{id: m.Life.Raft, granted: w.granted, ending: w.ending}
+	}
+	w.supported = max(w.supported, at)
+	if former := n.now.Mono.Add(-m.FormerAge); !w.saidWhen || former < w.former {
+		w.former, w.saidWhen = former, true
+	}
+}
+
+// grant answers a member with what is left of the leader's lease, never more (L3,
+// H10), as long as its session is open and not about to be ended (L5).
+func (n *Node) grant(m Message) {
+	if n.lead == nil || !n.lead.settled && n.cfg.Weaken&NoQuiet == 0 || m.Session == 0 {
+		return
+	}
+	s := n.state.Server(n.cfg.Servers[m.From-1])
+	if s == nil || s.Session == 0 || s.Session != m.Session && n.cfg.Weaken&NoSession == 0 {
+		return
+	}
+	w := &n.lead.members[m.From]
+	if w.ending == s.Session && n.cfg.Weaken&NoEndGuard == 0 {
+		return
+	}
+	p := &n.peers[m.From]
+	if p.echoed == 0 || n.now.Mono.Sub(p.echoed) > n.p.Timeout {
+		return
+	}
+	left := n.leaderLease().Sub(n.now.Mono)
+	if left <= 0 {
+		return
+	}
+	if n.cfg.Weaken&GrantFull != 0 {
+		left = n.p.Lease
+	}
+	w.granted = n.now.Mono
+	g := n.message(MsgGrant, m.From)
+	g.AnswerLife, g.AnswerSeq, g.GrantSession, g.Grant = m.Life, m.Seq, m.Session, left
+	n.out.Send = append(n.out.Send, g)
+}
+
+// takeGrant extends this server's lease, counted from the sending of the message
+// that the grant answers.
+func (n *Node) takeGrant(m Message) {
+	if m.AnswerLife != n.life() || m.Grant <= 0 || m.Grant > n.p.Timeout {
+		return
+	}
+	if m.GrantSession != n.id.Session && n.cfg.Weaken&NoSession == 0 {
+		return
+	}
+	if at, ok := n.peers[m.From].stampOf(m.AnswerSeq); ok {
+		n.extend(at.Add(m.Grant))
+	}
+}
+
+// silentFor is how long nothing was heard of a server on any path.
+func (n *Node) silentFor(s int) time.Duration { return n.now.Mono.Sub(n.peers[s].heard) }
+
+// hashRules names a configuration, to notice servers whose files differ.
+func hashRules(c cluster.Config) uint64 {
+	h := fnv.New64a()
+	h.Write(mustJSON(c))
+	return h.Sum64()
+}

@@ -1,0 +1,147 @@
+package node
+
+import (
+	"slices"
+
+	"baton/core/cluster"
+	"baton/core/lease"
+)
+
+// extend moves the end of this server's lease; the guard gets it with this step's
+// output.
+func (n *Node) extend(end lease.Instant) {
+	if n.retired || n.renewing {
+		return
+	}
+	if n.cfg.Weaken&NoSticky != 0 && n.held.End != 0 && n.now.Mono >= n.held.End {
+		n.held = lease.Held{}
+	}
+	if !n.held.Extend(n.now.Mono, end) {
+		return
+	}
+	if !n.hadLease {
+		n.out.Changed = true
+	}
+	n.hadLease = true
+	n.out.Lease = &Lease{Session: n.id.Session, End: end}
+}
+
+// checkLease notices the end of the lease. From here on nothing is executed under
+// this session; the guard clears what runs.
+func (n *Node) checkLease() {
+	if n.held.Lapse(n.now.Mono) {
+		n.clean = false
+		n.out.Changed = true
+	}
+}
+
+// guardFired: the guard was faster than this node's own clock reading.
+func (n *Node) guardFired(session uint64) {
+	if session == n.id.Session && !n.held.Lapsed {
+		n.held.Lapsed, n.clean = true, false
+		n.out.Changed = true
+	}
+}
+
+// cleared: nothing of the ended session is left (rule S1), so a new one may begin.
+// Where this life has had no lease, the clearing was that of what an earlier batond
+// left, under whatever number.
+func (n *Node) cleared(session uint64) {
+	if !n.held.Lapsed || n.held.End != 0 && session != n.id.Session {
+		return
+	}
+	n.clean = true
+	n.active, n.inherited = nil, false
+	n.renew()
+}
+
+// newSession takes the next number. It is offered once the disk has it.
+func (n *Node) newSession() {
+	if n.renewing || !n.clean {
+		return
+	}
+	n.renewing = true
+	n.journal.forget(n)
+	id := n.id
+	id.Session = max(id.Session, n.floor) + 1
+	n.putIdentity(id)
+	n.persist(func() {
+		n.id.Session = id.Session
+		n.held = lease.Held{}
+		n.active, n.inherited = nil, false
+		n.renewing = false
+		n.out.Changed = true
+		if n.floor >= n.id.Session {
+			n.newSession()
+		}
+	})
+}
+
+// offer is the session that this server names to others: 0 while something of an
+// ended one may be left, or while it is leaving for good.
+func (n *Node) offer() uint64 {
+	if n.renewing || n.held.Lapsed || !n.clean || n.retired || n.held.End != 0 && n.now.Mono >= n.held.End {
+		return 0
+	}
+	return n.id.Session
+}
+
+// endedFor is the number up to which the sessions of server s are over, as the
+// leader tells it; 0 if it runs under the open one.
+func (n *Node) endedFor(s int) uint64 {
+	srv := n.state.Server(n.cfg.Servers[s-1])
+	p := &n.peers[s]
+	if srv == nil || p.session == 0 || p.session > srv.LastSession || srv.Session == p.session {
+		return 0
+	}
+	return srv.LastSession
+}
+
+// followSession compares this server's session with what its own state says.
+func (n *Node) followSession() {
+	if s := n.server(); s != nil && n.caughtUp() && s.Session == 0 && s.LastSession >= n.id.Session {
+		n.sessionOver(s.LastSession)
+	}
+}
+
+// sessionOver: all sessions of this server up to the given number are over. What
+// runs under one is stopped by the guard at the end of its lease, which nobody
+// extends; where nothing runs, the guard is told to stand down.
+func (n *Node) sessionOver(number uint64) {
+	if number < n.id.Session || n.renewing || !n.ready {
+		return
+	}
+	n.floor = max(n.floor, number)
+	switch {
+	case n.held.Lapsed:
+		// cleared goes on.
+	case n.held.End == 0:
+		n.renew()
+	case !n.mayRunHere():
+		n.out.Lease = &Lease{Session: n.id.Session}
+		n.held = lease.Held{}
+		n.renew()
+	}
+}
+
+func (n *Node) renew() {
+	if n.leave != nil {
+		n.retired = true
+		n.out.Changed = true
+		return
+	}
+	n.newSession()
+}
+
+// mayRunHere reports whether something of this session may be active.
+func (n *Node) mayRunHere() bool { return n.inherited || len(n.active) > 0 }
+
+func (n *Node) noteActive(st cluster.Step) {
+	if st.Kind == cluster.StepStart && !slices.Contains(n.active, st.Group) {
+		n.active = append(n.active, st.Group)
+	}
+}
+
+func (n *Node) noteInactive(group string) {
+	n.active = slices.DeleteFunc(n.active, func(g string) bool { return g == group })
+}

@@ -1,0 +1,112 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"baton/core/cluster"
+)
+
+// View makes a picture of the node.
+func (n *Node) View(now Now) View {
+	n.now = now
+	v := View{
+		Server: n.name, State: n.state.Clone(), Epoch: n.id.Epoch, Term: n.durableTerm(),
+		Session: n.offer(), Waiting: n.waiting(),
+	}
+	if n.held.Valid(now.Mono) {
+		v.Lease = n.held.End.Sub(now.Mono)
+	}
+	if s := n.leader(); s != 0 {
+		v.Leader = n.cfg.Servers[s-1]
+		v.Quorum = s != n.cfg.Self || n.leaderLease() > now.Mono
+	}
+	for _, id := range n.members.Voters {
+		v.Voters = append(v.Voters, n.serverName(id.Server()))
+	}
+	for _, id := range n.members.Learners {
+		v.Learner = append(v.Learner, n.serverName(id.Server()))
+	}
+	for s := 1; s < len(n.peers); s++ {
+		v.Peers = append(v.Peers, n.peerView(s))
+	}
+	for _, st := range n.state.Steps(n.name) {
+		if e := n.journal.find(st.Token); e != nil && e.running && !e.Done {
+			v.Running = append(v.Running, st)
+		}
+	}
+	return v
+}
+
+func (n *Node) serverName(s int) string {
+	if s < 1 || s > len(n.cfg.Servers) {
+		return fmt.Sprintf("server number %d", s)
+	}
+	return n.cfg.Servers[s-1]
+}
+
+func (n *Node) peerView(s int) Peer {
+	p := &n.peers[s]
+	v := Peer{Name: n.cfg.Servers[s-1], Ever: p.ever, Age: n.silentFor(s), Hears: p.hears, SameRules: !p.ever || p.rules == n.rulesHash}
+	if s == n.cfg.Self {
+		v.Ever, v.Age, v.Hears = true, 0, n.hears()
+	}
+	for _, at := range p.paths {
+		age := time.Duration(-1)
+		if at != 0 {
+			age = n.now.Mono.Sub(at)
+		}
+		v.Paths = append(v.Paths, age)
+	}
+	return v
+}
+
+// waiting says for whom or what the cluster waits, in one sentence; "" for nothing.
+func (n *Node) waiting() string {
+	if n.id.Epoch.Number == 0 {
+		var silent, other []string
+		for s := 1; s < len(n.peers); s++ {
+			switch p := &n.peers[s]; {
+			case s == n.cfg.Self:
+			case !p.ever || n.silentFor(s) >= n.p.Elect:
+				silent = append(silent, n.cfg.Servers[s-1])
+			case p.rules != n.rulesHash:
+				other = append(other, n.cfg.Servers[s-1])
+			}
+		}
+		switch {
+		case len(silent) > 0:
+			return "the first start needs every server; not heard: " + strings.Join(silent, ", ")
+		case len(other) > 0:
+			return "the first start needs the same configuration everywhere; different on " + strings.Join(other, ", ")
+		}
+		return "the first start is under way"
+	}
+	if n.leader() == 0 || n.isLeading() && n.leaderLease() <= n.now.Mono {
+		var silent []string
+		for _, id := range n.members.Voters {
+			if s := id.Server(); s != n.cfg.Self && s < len(n.peers) && !n.isRecent(s) {
+				silent = append(silent, n.serverName(s))
+			}
+		}
+		need := len(n.members.Voters)/2 + 1
+		if len(n.members.Voters) > 0 && len(n.members.Voters)-len(silent) < need {
+			return fmt.Sprintf("%d of %d votes are needed; not heard: %s", need, len(n.members.Voters), strings.Join(silent, ", "))
+		}
+		return "a leader is being elected"
+	}
+	if n.state.Phase == cluster.PhaseForming || n.state.Phase == "" {
+		var missing []string
+		for _, srv := range n.state.Servers {
+			if srv.State != cluster.ServerStarting && !srv.Disconnected {
+				missing = append(missing, srv.Name)
+			}
+		}
+		if len(missing) > 0 {
+			return fmt.Sprintf("the cluster starts when %s is there, or after startup.wait (%v)", strings.Join(missing, ", "), n.cfg.Wait)
+		}
+		return "the cluster is starting"
+	}
+	return ""
+}
