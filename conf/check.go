@@ -36,7 +36,7 @@ func check(w io.Writer, path string, m machine) bool {
 		if errors.Is(err, fs.ErrNotExist) {
 			fmt.Fprintln(w, "write one; conf/examples has files to begin with")
 		}
-		if ps := (Problems)(nil); errors.As(err, &ps) {
+		if ps := Problems(nil); errors.As(err, &ps) {
 			fmt.Fprintf(w, "\n%s: batond does not start with this file\n", counted(len(ps), "problem", "problems"))
 		}
 		return false

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"slices"
 )
 
@@ -34,24 +35,32 @@ func (p *parser) policy(t *table) (policy []string) {
 	} else if len(items) == 0 {
 		t.fail("policy", "names no server", `write policy = ["server1", "server2"], highest priority first`)
 	}
+	if n := len(items); n > MaxServers {
+		t.fail("policy", fmt.Sprintf("names %d servers, more than %d", n, MaxServers), "name each server once")
+		items = items[:MaxServers]
+	}
 	for _, it := range items {
-		switch {
-		case slices.Contains(policy, it.text):
+		if slices.Contains(policy, it.text) {
 			p.fail(it.path, quote(it.text)+" is in the policy twice", "take one of the two out")
 			continue
-		case slices.Contains(p.named, it.text), p.guess:
-		default:
-			remedy := "write one of " + orList(p.named)
-			if meant := nearest(it.text, p.named); meant != "" {
-				remedy = `write "` + meant + `"`
-			} else if len(p.named) == 0 {
-				remedy = "write a [[server]] of that name"
-			}
-			p.fail(it.path, "there is no server "+quote(it.text), remedy)
+		}
+		if !p.isNamed[it.text] && !p.guess {
+			p.fail(it.path, "there is no server "+quote(it.text), p.serverRemedy(it.text))
 		}
 		policy = append(policy, it.text)
 	}
 	return policy
+}
+
+// serverRemedy says what to write instead of a server that is not there.
+func (p *parser) serverRemedy(name string) string {
+	if n := len(p.named); n == 0 || n > MaxServers {
+		return "write a [[server]] of that name"
+	}
+	if meant := nearest(name, p.named); meant != "" {
+		return "write " + quote(meant)
+	}
+	return "write " + orList(p.named)
 }
 
 func (p *parser) floatingIP(t *table) FloatingIP {
@@ -78,12 +87,8 @@ func (p *parser) floatingIP(t *table) FloatingIP {
 	return f
 }
 
-// watchable are the kinds of resources that can be watched now, and those that SPEC
-// names besides.
-var (
-	watchable      = []string{ResourceFloatingIP, ResourceScript}
-	watchableLater = []string{"partition", "nfs", "public_lan"}
-)
+// watchable are the kinds of resources that can be watched now.
+var watchable = []string{ResourceFloatingIP, ResourceScript}
 
 func (p *parser) monitor(t *table) Monitor {
 	m := Monitor{
@@ -106,7 +111,7 @@ func (p *parser) monitor(t *table) Monitor {
 			p.fail(it.path, quote(it.text)+" is listed twice", "take one of the two out")
 		case slices.Contains(watchable, it.text):
 			m.Resources = append(m.Resources, it.text)
-		case slices.Contains(watchableLater, it.text):
+		case slices.Contains(laterChoices["group.monitor.resources"], it.text):
 			p.fail(it.path, quote(it.text)+" is not supported yet", "take it out")
 		default:
 			remedy := "write " + orList(watchable)

@@ -28,8 +28,9 @@ func Load(path string) (*Config, error) {
 func Parse(name string, src []byte) (*Config, error) {
 	tree, problems := readTree(name, src)
 	p := &parser{
-		reader: &reader{name, tree.lines, tree.broken, problems},
-		owner:  map[netip.Addr]string{},
+		reader:  &reader{name, tree.lines, tree.broken, problems},
+		owner:   map[netip.Addr]string{},
+		isNamed: map[string]bool{},
 	}
 	c := &Config{file: name, lines: tree.lines}
 	if tree.whole {
@@ -46,8 +47,9 @@ func Parse(name string, src []byte) (*Config, error) {
 type parser struct {
 	*reader
 	owner map[netip.Addr]string // path of the key that first gave an address
-	// named are the servers' names, as policies may use them.
-	named []string
+	// named are the servers' names, as policies may use them; isNamed the same.
+	named   []string
+	isNamed map[string]bool
 	// guess: some server's name could not be read, so that a policy's server may be
 	// that one.
 	guess bool
@@ -60,8 +62,8 @@ func (p *parser) config(c *Config, values map[string]any) {
 	c.Startup.Wait, _ = root.table("startup").duration("wait", DefaultWait, span{MinWait, MaxWait})
 	recovery := root.table("recovery")
 	c.Recovery.Return = recovery.choice("return", Manual, Auto)
-	c.Recovery.OnQuorumLoss = p.onQuorumLoss(recovery)
-	c.Tiebreaker.Kind = p.tiebreaker(root.table("tiebreaker"))
+	c.Recovery.OnQuorumLoss = recovery.choice("on_quorum_loss", OnQuorumLossStop)
+	c.Tiebreaker.Kind = root.table("tiebreaker").choice("kind", TiebreakerNone)
 	p.servers(c, root)
 	p.groups(c, root)
 }
@@ -89,29 +91,13 @@ func (p *parser) name(t *table, example string, a alphabet) (string, bool) {
 
 func (p *parser) heartbeat(c *Config, t *table) {
 	timeout, timeoutOK := t.duration("timeout", DefaultTimeout, span{MinTimeout, MaxTimeout})
-	interval, intervalOK := t.duration("interval", min(DefaultInterval, timeout.D()/6), span{MinInterval, MaxTimeout})
+	interval, intervalOK := t.duration("interval", min(DefaultInterval, timeout.D()/6), span{MinInterval, MaxTimeout / MinRounds})
 	c.Heartbeat = Heartbeat{interval, timeout}
 	most := (timeout.D() / MinRounds).Truncate(time.Millisecond)
 	if timeoutOK && intervalOK && interval.D() > most {
 		t.fail("interval", fmt.Sprintf("%v is more than a third of heartbeat.timeout (%v): the loss of one packet would be a failover", interval, timeout),
 			fmt.Sprintf(`write "%v" or less`, Of(most)))
 	}
-}
-
-func (p *parser) onQuorumLoss(t *table) string {
-	v := t.choice("on_quorum_loss", OnQuorumLossStop, "reboot")
-	if v != OnQuorumLossStop {
-		t.fail("on_quorum_loss", quote(v)+" is not supported yet", `write "`+OnQuorumLossStop+`"`)
-	}
-	return OnQuorumLossStop
-}
-
-func (p *parser) tiebreaker(t *table) string {
-	v := t.choice("kind", TiebreakerNone, "disk", "witness", "fence", "ping")
-	if v != TiebreakerNone {
-		t.fail("kind", quote(v)+" is not supported yet", `write "`+TiebreakerNone+`", and give the cluster an odd number of servers`)
-	}
-	return TiebreakerNone
 }
 
 // claim notes who has an address and reports a second one.

@@ -77,12 +77,13 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// nearest returns the candidate that s was probably meant to be, or "".
+// nearest returns the candidate that s was probably meant to be; "" where none is near
+// or two are equally near.
 func nearest(s string, candidates []string) string {
 	if len(s) > 64 {
 		return ""
 	}
-	best, bestCost := "", len(s)/3+1
+	best, bestCost, tied := "", len(s)/3+1, false
 	if len(s) <= 3 {
 		bestCost = 1
 	}
@@ -90,8 +91,11 @@ func nearest(s string, candidates []string) string {
 		if c == s {
 			continue
 		}
-		if d := distance(strings.ToLower(s), strings.ToLower(c)); d <= bestCost && (best == "" || d < bestCost) {
-			best, bestCost = c, d
+		switch d := distance(strings.ToLower(s), strings.ToLower(c)); {
+		case d < bestCost, d == bestCost && best == "" && !tied:
+			best, bestCost, tied = c, d, false
+		case d == bestCost:
+			best, tied = "", true
 		}
 	}
 	return best

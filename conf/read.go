@@ -150,6 +150,8 @@ func show(v any) string {
 		return "[...]"
 	case map[string]any:
 		return "{...}"
+	case time.Time:
+		return v.Format(time.DateOnly)
 	default:
 		return fmt.Sprint(v)
 	}
@@ -177,14 +179,21 @@ func (r *reader) text(path string, v any, remedy string) (string, bool) {
 
 // choice returns one of the values, the first unless the file says another.
 func (t *table) choice(key string, values ...string) string {
-	s, ok := t.text(key)
-	if !ok || slices.Contains(values, s) {
-		if !ok {
-			s = values[0]
-		}
-		return s
+	v, ok := t.get(key)
+	if !ok {
+		return values[0]
 	}
-	t.fail(key, quote(s)+" is not one of the choices", "write "+orList(values))
+	s, ok := v.(string)
+	switch {
+	case !ok:
+		t.r.wrong(t.key(key), v, "text", "write "+orList(values))
+	case slices.Contains(values, s):
+		return s
+	case slices.Contains(laterChoices[under(t.name, key)], s):
+		t.fail(key, quote(s)+" is not supported yet", "write "+orList(values))
+	default:
+		t.fail(key, quote(s)+" is not one of the choices", "write "+orList(values))
+	}
 	return values[0]
 }
 
@@ -284,7 +293,11 @@ func (t *table) absolutePath(key, otherwise string) string {
 	case strings.ContainsFunc(s, isControl):
 		t.fail(key, quote(s)+" has a control character", "write a path without")
 	case !strings.HasPrefix(s, "/"):
-		t.fail(key, quote(s)+" is a relative path", "write it from the root on: "+quote("/"+strings.TrimPrefix(s, "./")))
+		example := otherwise
+		if example == "" {
+			example = "/etc/baton/scripts/A/start"
+		}
+		t.fail(key, quote(s)+" is a relative path", "write it from the root on, such as "+quote(example))
 	case !absolute(s):
 		t.fail(key, quote(s)+` has a "..", "//" or a "/" at its end`, "write it straight")
 	default:

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -10,6 +11,9 @@ import (
 // is lax: it finds its way through a source that is wrong, so that one fault does
 // not hide the others. Whether the source is right is the parser's business.
 type layout struct {
+	// steep: something is nested so deep, or a key has so many parts, that the parser
+	// must not see it (it recurses).
+	steep bool
 	// lines maps each path to the line where it is first mentioned (from 1). A path
 	// is the key with the place in each array: "group[1].floating_ip[0].address",
 	// "server[0].interconnect[1]". Keys that are not bare are quoted.
@@ -30,6 +34,7 @@ const (
 type entry struct {
 	kind  entryKind
 	path  string // "" where it has none
+	table string // path of the table in which it stands
 	array bool   // header: [[table]]
 	// line is where it begins, last where it ends.
 	line, last int
@@ -41,8 +46,9 @@ type entry struct {
 	earlier int
 }
 
-// maxDepth bounds arrays in arrays; the configuration needs two.
-const maxDepth = 32
+// maxDepth bounds arrays in arrays and the parts of a dotted key; the configuration
+// needs three. Without a bound a small file could cost the stack, or hours.
+const maxDepth = 16
 
 // looksLikeEntry matches the rest of a line that begins a statement, seen where an
 // array has not been closed.
@@ -86,7 +92,7 @@ func scan(src string) layout {
 
 // entry reads one statement, to the end of its last line.
 func (s *scanner) entry() entry {
-	e := entry{line: s.line, start: s.pos}
+	e := entry{line: s.line, start: s.pos, table: s.table}
 	s.fault, s.depth = "", 0
 	if s.peek() == '[' {
 		s.header(&e)
@@ -170,8 +176,7 @@ func (s *scanner) value(path string) {
 		s.quoted()
 	case s.peek() == '[', s.peek() == '{':
 		if s.depth++; s.depth > maxDepth {
-			s.fault = "nested more than " + strconv.Itoa(maxDepth) + " deep"
-			s.pos = len(s.src)
+			s.steep("nested more than " + strconv.Itoa(maxDepth) + " deep")
 			return
 		}
 		if s.peek() == '[' {
@@ -255,11 +260,9 @@ func (s *scanner) within(fault string, stops ...*regexp.Regexp) bool {
 			if i := strings.IndexByte(rest, '\n'); i >= 0 {
 				rest = rest[:i]
 			}
-			for _, re := range stops {
-				if re.MatchString(rest) {
-					s.fault = fault
-					return false
-				}
+			if slices.ContainsFunc(stops, func(re *regexp.Regexp) bool { return re.MatchString(rest) }) {
+				s.fault = fault
+				return false
 			}
 			s.pos++
 			s.line++
@@ -330,6 +333,10 @@ func (s *scanner) key() (keys []string) {
 		if s.peek() != '.' {
 			return keys
 		}
+		if len(keys) == maxDepth {
+			s.steep("a key of more than " + strconv.Itoa(maxDepth) + " parts")
+			return keys
+		}
 		s.pos++
 	}
 }
@@ -367,6 +374,11 @@ func (s *scanner) space() {
 	for s.pos < len(s.src) && strings.IndexByte(" \t\r", s.src[s.pos]) >= 0 {
 		s.pos++
 	}
+}
+
+// steep gives up on the rest of the source.
+func (s *scanner) steep(fault string) {
+	s.fault, s.lay.steep, s.pos = fault, true, len(s.src)
 }
 
 func (s *scanner) peek() byte {

@@ -36,6 +36,13 @@ var later = map[string]string{
 	"group.monitor.reset_after": "take the line out; the count of failovers starts anew when an operator starts the group",
 }
 
+// laterChoices are values that are planned and not honoured yet.
+var laterChoices = map[string][]string{
+	"recovery.on_quorum_loss": {"reboot"},
+	"tiebreaker.kind":         {"disk", "witness", "fence", "ping"},
+	"group.monitor.resources": {"partition", "nfs", "public_lan"},
+}
+
 // repeated are the tables that may occur more than once: [[name]], not [name].
 var repeated = map[tableName]bool{
 	"server": true, "group": true, "group.floating_ip": true, "group.partition": true, "group.nfs": true,

@@ -30,6 +30,7 @@ func (p *parser) servers(c *Config, root *table) {
 			unsure = true
 		} else {
 			p.named = append(p.named, s.Name)
+			p.isNamed[s.Name] = true
 		}
 		readable := p.addresses(t, &s)
 		if i == 0 {

@@ -3,6 +3,7 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -33,9 +34,16 @@ func readTree(file string, src []byte) (tree, Problems) {
 	}
 	text = r.brackets(text)
 	r.layout, r.text = scan(text), []byte(text)
+	t := tree{lines: r.layout.lines, broken: r.broken}
+	if !r.layout.steep {
+		if values, err := decode(text); err == nil {
+			t.values, t.whole = values, true
+			return t, r.problems
+		}
+	}
 	r.faults()
-	values, whole := r.parse()
-	return tree{values, r.layout.lines, r.broken, whole}, r.problems
+	t.values, t.whole = r.parse()
+	return t, r.problems
 }
 
 type repair struct {
@@ -72,19 +80,20 @@ func (r *repair) readable(text string) bool {
 // brackets corrects the headers of tables we know, so that what stands below them is
 // checked as what it was meant to be.
 func (r *repair) brackets(text string) string {
-	entries := scan(text).entries
-	for i := len(entries) - 1; i >= 0; i-- {
-		e := entries[i]
+	var b strings.Builder
+	done := 0
+	for _, e := range scan(text).entries {
 		name := documented(e.path)
 		if e.kind != header || !isTable(name) || e.array == repeated[name] && e.fault == "" {
 			continue
 		}
 		is, _, _ := strings.Cut(text[e.start:e.end], "#")
 		is = strings.TrimSpace(is)
-		r.fail(e.line, name, "the table's header is "+is, "write "+brackets(name))
-		text = text[:e.start] + brackets(name) + text[e.end:]
+		r.fail(e.line, name, "the table's header is "+quote(is), "write "+brackets(name))
+		b.WriteString(text[done:e.start] + brackets(name))
+		done = e.end
 	}
-	return text
+	return b.String() + text[done:]
 }
 
 // faults reports and blanks what the scanner has seen.
@@ -92,6 +101,8 @@ func (r *repair) faults() {
 	for i, e := range r.layout.entries {
 		key := documented(e.path)
 		switch {
+		case r.isBlank(e):
+			continue // stood below a header that is blanked
 		case e.fault != "" && e.kind == header:
 			r.fail(e.line, key, e.fault, "write [table] or [[table]]")
 		case e.fault != "":
@@ -104,7 +115,23 @@ func (r *repair) faults() {
 			continue
 		}
 		r.blank(i, e.earlier == 0)
+		if e.end == len(r.text) && e.last > e.line {
+			r.swallowed(e)
+		}
 	}
+}
+
+// swallowed notes that a statement without an end has taken the rest of the file with
+// it: whatever is missing may be in there.
+func (r *repair) swallowed(e entry) {
+	r.broken[e.table] = true
+	for _, key := range accepted[""] {
+		r.broken[key] = true
+	}
+}
+
+func (r *repair) isBlank(e entry) bool {
+	return strings.TrimSpace(string(r.text[e.start:e.end])) == ""
 }
 
 func remedyFor(fault string) string {
@@ -120,8 +147,7 @@ func remedyFor(fault string) string {
 
 // parse lets the parser have the text, less every statement that it refuses.
 func (r *repair) parse() (values map[string]any, whole bool) {
-	// Each round blanks one statement.
-	for range len(r.layout.entries) + 1 {
+	for range maxRounds {
 		values, err := decode(string(r.text))
 		if err == nil {
 			return values, true
@@ -131,19 +157,23 @@ func (r *repair) parse() (values map[string]any, whole bool) {
 			r.fail(1, "", "cannot be read: "+err.Error(), "compare it with the example files")
 			return nil, false
 		}
-		i := r.at(pe.Position.Line)
+		i := r.at(pe.Position.Line) // a round blanks one statement
 		if i < 0 {
 			r.fail(min(max(pe.Position.Line, 1), r.lastLine()), "", lowerFirst(pe.Message), "compare it with the example files")
 			return nil, false
 		}
 		e := r.layout.entries[i]
 		line := min(max(pe.Position.Line, e.line), e.last)
-		message, remedy := explain(pe.Message, string(r.text[e.start:e.end]))
+		message, remedy := explain(pe.Message, e.kind, string(r.text[e.start:e.end]))
 		r.fail(line, documented(e.path), message, remedy)
 		r.blank(i, true)
 	}
+	r.fail(1, "", fmt.Sprintf("more than %d lines are not TOML", maxRounds), "is it the right file?")
 	return nil, false
 }
+
+// maxRounds bounds how often the parser is run anew, each time over the whole text.
+const maxRounds = 50
 
 // decode never panics: what the parser does with a source that it was not made for
 // must not take the command down.
@@ -165,7 +195,7 @@ func (r *repair) at(line int) int {
 		if e.line > line {
 			break
 		}
-		if strings.TrimSpace(string(r.text[e.start:e.end])) != "" {
+		if !r.isBlank(e) {
 			found = i
 		}
 	}
@@ -199,16 +229,18 @@ func (r *repair) blank(i int, broken bool) {
 func (r *repair) lastLine() int { return 1 + strings.Count(string(r.text), "\n") }
 
 // explain puts the parser's message in an operator's words where it can.
-func explain(message, statement string) (text, remedy string) {
+func explain(message string, kind entryKind, statement string) (text, remedy string) {
 	_, value, _ := strings.Cut(statement, "=")
 	value, _, _ = strings.Cut(value, "#")
 	value = strings.TrimSpace(value)
-	bare := value != "" && !strings.ContainsAny(value, "\"'[]{}\n")
+	bare := kind == keyval && value != "" && !strings.ContainsAny(value, "\"'[]{}\n")
 	switch {
-	case strings.Contains(message, "expected value but found") && bare:
-		return value + " is not a value", `write text in quotes: "` + value + `"`
-	case strings.Contains(message, "already"):
-		return lowerFirst(message), "take one of the two out"
+	case bare && slices.Contains([]string{"yes", "no", "on", "off", "true", "false"}, strings.ToLower(value)):
+		return value + " is not a value", "write true or false"
+	case bare:
+		return quote(value) + " is not a value without quotes", "write " + quote(value)
+	case strings.HasPrefix(message, "expected a comma"):
+		return "a comma is missing, or the closing bracket", "write a comma between each two elements"
 	}
 	return lowerFirst(message), "compare it with the example files"
 }
