@@ -139,6 +139,7 @@ type Input struct {
 	Packet  *Packet        // a message has arrived
 	Written uint64         // this batch and all before it are on disk
 	Result  *StepResult    // a step has ended
+	Lapsed  uint64         // the guard refused an extension of this session: it is over
 	Cleared uint64         // the guard has cleared everything of this session; nothing is left
 	Request *cluster.Op    // an operator asks this server
 	Anomaly *LocalFault    // a resource of a group that runs here has failed in operation
