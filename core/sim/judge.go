@@ -1,0 +1,240 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"baton/core/cluster"
+	"baton/core/node"
+)
+
+// judge knows what must never happen, and remembers what it needs to see it.
+type judge struct {
+	w *world
+	// begun says where a token was begun.
+	begun map[uint64]string
+	// history has what the state was at each index of the log, as one number, and
+	// who was the first to have it.
+	history map[uint64]record
+	// told has each event of the log by its ID.
+	told map[uint64]cluster.Event
+	// newest is the newest state that anyone has.
+	newest *cluster.State
+	voters []string // of the newest view with a quorum
+}
+
+type record struct {
+	digest uint64
+	by     *server
+	at     time.Duration
+}
+
+func newJudge(w *world) judge {
+	return judge{w: w, begun: map[uint64]string{}, history: map[uint64]record{}, told: map[uint64]cluster.Event{}, newest: &cluster.State{}}
+}
+
+// takes: a server's start step takes its first action; from now on it carries the
+// group, until a stop has ended, the guard has cleared it, or the power is off.
+func (w *world) takes(s *server, g int, step cluster.Step) {
+	name := w.rules.Groups[g].Name
+	w.note(s, "takes %s session %x token %d", name, step.Session, step.Token)
+	for _, o := range w.servers {
+		if o != s && o.carries[g].on {
+			w.break_(BrokenCarrier, "%s takes %s (session %x token %d) while %s carries it (session %x token %d, guard ends in %v)",
+				s.name, name, step.Session, step.Token, o.name, o.carries[g].session, o.carries[g].token, o.guard.end.Sub(o.local()))
+		}
+	}
+	s.carries[g] = carry{on: true, session: step.Session, token: step.Token}
+	w.stats.Takes++
+}
+
+// drops: nothing of the group is left on the server.
+func (w *world) drops(s *server, g int, why string) {
+	if !s.carries[g].on {
+		return
+	}
+	w.note(s, "drops %s (%s)", w.rules.Groups[g].Name, why)
+	s.carries[g] = carry{}
+}
+
+// begins: a step takes its first action.
+func (j *judge) begins(s *server, step cluster.Step) {
+	j.w.note(s, "begins %s %s token %d", step.Kind, step.Group, step.Token)
+	if where, ok := j.begun[step.Token]; ok {
+		j.w.break_(BrokenToken, "%s begins token %d (%s %s), which %s began", s.name, step.Token, step.Kind, step.Group, where)
+	}
+	j.begun[step.Token] = s.name
+}
+
+// events checks what a node says has happened.
+func (j *judge) events(s *server, l *life, events []cluster.Event) {
+	for _, e := range events {
+		if j.w.trace != nil {
+			j.w.note(s, "event %d %s: %s", e.ID, e.Code, e.Text)
+		}
+		if e.ID <= l.lastEvent {
+			j.w.break_(BrokenEvent, "%s tells event %d after %d", s.name, e.ID, l.lastEvent)
+		}
+		l.lastEvent = e.ID
+		if o, ok := j.told[e.ID]; ok && o != e {
+			j.w.break_(BrokenHistory, "%s tells event %d as %+v, earlier it was %+v", s.name, e.ID, e, o)
+		}
+		j.told[e.ID] = e
+	}
+}
+
+// view checks the picture that a node gives.
+func (j *judge) view(s *server, l *life, v *node.View) {
+	if v.Quorum && !slices.Equal(j.voters, v.Voters) && len(v.Voters) > 0 {
+		j.w.note(s, "voters %v learners %v", v.Voters, v.Learner)
+		j.voters = v.Voters
+		j.w.moment(momentConf, s)
+		if o := j.w.wiped; o != nil && slices.Contains(v.Voters, o.name) && o.life != nil && s != o {
+			j.w.wiped = nil
+		}
+	}
+	st := v.State
+	if st == nil || st.Index == 0 {
+		return
+	}
+	if st.Index < l.lastIndex {
+		j.w.break_(BrokenHistory, "%s goes back from index %d to %d", s.name, l.lastIndex, st.Index)
+	}
+	l.lastIndex = st.Index
+	d := digest(st)
+	if r, ok := j.history[st.Index]; !ok {
+		j.history[st.Index] = record{d, s, j.w.now}
+	} else if r.digest != d {
+		j.w.break_(BrokenHistory, "%s has another state at index %d than %s had at %.3fs", s.name, st.Index, r.by.name, r.at.Seconds())
+	}
+	if st.Index > j.newest.Index {
+		j.sessions(s, j.newest, st)
+		j.newest = st
+		j.w.operators.see(st)
+	}
+}
+
+// sessions looks at every session that has ended since the last state: nothing may
+// run under it any more, and, where the server was given up, no lease may be left.
+func (j *judge) sessions(by *server, before, after *cluster.State) {
+	w := j.w
+	for i := range after.Servers {
+		now := &after.Servers[i]
+		if now.Session != 0 && now.Session != now.LastSession {
+			w.break_(BrokenLoss, "%s: session %x is open, but the last one opened is %x", now.Name, now.Session, now.LastSession)
+		}
+		if i >= len(before.Servers) {
+			continue
+		}
+		was := &before.Servers[i]
+		if now.LastSession < was.LastSession {
+			w.break_(BrokenLoss, "%s: last session goes back from %x to %x", now.Name, was.LastSession, now.LastSession)
+		}
+		if was.Session == 0 || now.Session == was.Session {
+			continue
+		}
+		s := w.server(now.Name)
+		w.note(by, "applies the end of session %x of %s: %s, %s", was.Session, now.Name, now.State, now.Reason)
+		for g := range s.carries {
+			if c := &s.carries[g]; c.on && c.session == was.Session {
+				w.break_(BrokenLoss, "session %x of %s is over (applied by %s: %s), but it carries %s", was.Session, s.name, by.name, now.Reason, w.rules.Groups[g].Name)
+			}
+		}
+		lost := now.State == cluster.ServerDown || now.State == cluster.ServerDetached && !now.Disconnected
+		if !lost {
+			continue
+		}
+		w.stats.Losses++
+		if s.holds(was.Session) {
+			w.break_(BrokenLoss, "session %x of %s is over (applied by %s: %s), but its lease lasts %v more",
+				was.Session, s.name, by.name, now.Reason, s.guard.end.Sub(s.local()))
+		}
+	}
+}
+
+func (w *world) server(name string) *server {
+	for _, s := range w.servers {
+		if s.name == name {
+			return s
+		}
+	}
+	panic(fmt.Sprintf("sim: a server %q that is not configured", name))
+}
+
+// carriers are the servers that carry a group.
+func (w *world) carriers(g int) []*server {
+	var on []*server
+	for _, s := range w.servers {
+		if s.carries[g].on {
+			on = append(on, s)
+		}
+	}
+	return on
+}
+
+// missing says what is not as it should be in a cluster without faults; "" nothing.
+func (w *world) missing() string {
+	var views []node.View
+	for _, s := range w.servers {
+		switch {
+		case s.life == nil:
+			return s.name + " does not run"
+		case s.life.leaving:
+			return s.name + " is told to stop and does not"
+		}
+		views = append(views, s.life.node.View(s.reading()))
+		w.judge.view(s, s.life, &views[len(views)-1])
+	}
+	st := views[0].State
+	for i := range views {
+		v := &views[i]
+		switch {
+		case v.Leader == "" || v.Leader != views[0].Leader:
+			return fmt.Sprintf("%s takes %q for the leader, %s %q", v.Server, v.Leader, views[0].Server, views[0].Leader)
+		case !v.Quorum:
+			return fmt.Sprintf("%s has no quorum, waits for %q", v.Server, v.Waiting)
+		case v.State == nil || v.State.Index != st.Index:
+			return v.Server + " is behind"
+		}
+	}
+	if len(views[0].Voters) != len(w.servers) {
+		return fmt.Sprintf("voters are %v, learners %v", views[0].Voters, views[0].Learner)
+	}
+	if st.Phase != cluster.PhaseRunning {
+		return fmt.Sprintf("the cluster is %s", st.Phase)
+	}
+	for i := range st.Servers {
+		if s := &st.Servers[i]; s.State != cluster.ServerOnline {
+			return fmt.Sprintf("%s is %s: %s", s.Name, s.State, s.Reason)
+		}
+	}
+	for g := range st.Groups {
+		if text := w.missingGroup(&st.Groups[g]); text != "" {
+			return text
+		}
+	}
+	return w.operators.missing()
+}
+
+func (w *world) missingGroup(g *cluster.Group) string {
+	on := w.carriers(w.group(g.Name))
+	switch {
+	case g.Wanted && g.State != cluster.GroupOnline, !g.Wanted && g.State != cluster.GroupStopped:
+		return fmt.Sprintf("%s is %s, wanted %v: %s", g.Name, g.State, g.Wanted, g.Reason)
+	case g.Wanted && (len(on) != 1 || on[0].name != g.Server):
+		return fmt.Sprintf("%s is online at %s and carried by %s", g.Name, g.Server, serverNames(on))
+	case !g.Wanted && len(on) != 0:
+		return fmt.Sprintf("%s is stopped and carried by %s", g.Name, serverNames(on))
+	}
+	return ""
+}
+
+func serverNames(servers []*server) string {
+	var names []string
+	for _, s := range servers {
+		names = append(names, s.name)
+	}
+	return "[" + strings.Join(names, " ") + "]"
+}

@@ -1,0 +1,238 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"baton/core/cluster"
+	"baton/core/node"
+)
+
+// operators are the people, and what came of what they asked for.
+type operators struct {
+	w     *world
+	asked map[string]*request
+	order []*request
+	count int
+}
+
+// request is one operation that somebody asked a server for.
+type request struct {
+	op       cluster.Op
+	at       time.Duration
+	life     *life // of the server that was asked
+	server   *server
+	replied  bool
+	accepted bool
+	ended    bool
+}
+
+func who(s *server) cluster.Who {
+	return cluster.Who{User: "operator", UID: 1000, From: "pts/1", On: s.name}
+}
+
+// startOperators lets people do things at random, and applications fail.
+func (w *world) startOperators() {
+	w.after(6*time.Second, w.operators.next)
+	w.after(4*time.Second, w.operators.remark)
+}
+
+func (o *operators) next() {
+	w := o.w
+	if w.healed {
+		return
+	}
+	st := w.judge.newest
+	g := w.rules.Groups[w.dice.IntN(len(w.rules.Groups))].Name
+	to := ""
+	if w.dice.chance(0.7) {
+		to = w.any().name
+	}
+	switch k := w.dice.IntN(24); {
+	case k < 6:
+		o.ask(w.any(), cluster.Op{Verb: cluster.VerbMove, Group: g, Server: to})
+	case k < 8:
+		o.ask(w.any(), cluster.Op{Verb: cluster.VerbStop, Group: g})
+	case k < 10:
+		o.ask(w.any(), cluster.Op{Verb: cluster.VerbStart, Group: g, Server: to})
+	case k < 12:
+		o.ask(w.any(), cluster.Op{Verb: cluster.VerbFailover, Group: g})
+	case k < 13:
+		o.ask(w.any(), cluster.Op{Verb: cluster.VerbDisconnect, Server: w.any().name})
+	case k < 14:
+		o.ask(w.any(), cluster.Op{Verb: cluster.VerbReturn, Server: w.any().name, Revision: st.Revision})
+	case k < 15:
+		o.ask(w.any(), cluster.Op{Verb: cluster.VerbShutdown, Server: w.any().name})
+	case k < 16 && w.dice.chance(0.2):
+		o.ask(w.any(), cluster.Op{Verb: cluster.VerbShutdownCluster})
+	case k < 19:
+		o.anomaly()
+	default:
+		o.care()
+	}
+	w.after(w.dice.between(300*time.Millisecond, 4*time.Second), o.next)
+}
+
+// remark writes lines into the event log, so that something is always being decided.
+func (o *operators) remark() {
+	w := o.w
+	if w.healed {
+		return
+	}
+	o.count++
+	if s := w.any(); s.life != nil {
+		s.input(s.life, node.Input{Note: &cluster.Event{
+			At: s.clock.readWall(w.now), Severity: cluster.Info, Code: "remark", Server: s.name, Text: fmt.Sprintf("remark %d", o.count),
+		}})
+	}
+	w.after(w.dice.between(100*time.Millisecond, 3*time.Second), o.remark)
+}
+
+// anomaly lets a resource of a group fail where it runs.
+func (o *operators) anomaly() {
+	w := o.w
+	g := w.dice.IntN(len(w.rules.Groups))
+	for _, s := range w.carriers(g) {
+		if s.life != nil {
+			w.stats.count("anomaly")
+			w.note(s, "anomaly of %s", w.rules.Groups[g].Name)
+			s.input(s.life, node.Input{Anomaly: &node.LocalFault{Group: w.rules.Groups[g].Name, Resource: "floating_ip", Text: "address is gone"}})
+		}
+	}
+}
+
+// care is what an operator does who wants everything to run: detached servers are
+// returned, groups that stand still are started.
+func (o *operators) care() {
+	w, st := o.w, o.w.judge.newest
+	for i := range st.Servers {
+		if s := &st.Servers[i]; s.State == cluster.ServerDetached && s.Present {
+			o.ask(w.any(), cluster.Op{Verb: cluster.VerbReturn, Server: s.Name})
+		}
+	}
+	for i := range st.Groups {
+		switch g := &st.Groups[i]; {
+		case g.State == cluster.GroupFailed && g.Stuck:
+			o.ask(w.any(), cluster.Op{Verb: cluster.VerbStop, Group: g.Name})
+		case g.State == cluster.GroupFailed || g.State == cluster.GroupStopped:
+			o.ask(w.any(), cluster.Op{Verb: cluster.VerbStart, Group: g.Name})
+		}
+	}
+}
+
+func (o *operators) ask(s *server, op cluster.Op) {
+	w := o.w
+	if s.life == nil {
+		return
+	}
+	o.count++
+	op.ID = fmt.Sprintf("op-%d", o.count)
+	op.Who = who(s)
+	r := &request{op: op, at: w.now, life: s.life, server: s}
+	o.asked[op.ID] = r
+	o.order = append(o.order, r)
+	w.stats.Asked++
+	w.note(s, "is asked %s: %s %s %s", op.ID, op.Verb, op.Group, op.Server)
+	s.input(s.life, node.Input{Request: &op})
+}
+
+// reply is what the owner does with Output.Replies.
+func (o *operators) reply(s *server, l *life, r node.Reply) {
+	w := o.w
+	q := o.asked[r.ID]
+	switch {
+	case q == nil:
+		w.break_(BrokenOp, "%s replies to %q, which nobody asked for", s.name, r.ID)
+		return
+	case q.life != l:
+		w.break_(BrokenOp, "%s replies to %s, which was asked of %s in another life", s.name, r.ID, q.server.name)
+	case q.replied:
+		w.break_(BrokenOp, "%s replies twice to %s", s.name, r.ID)
+	}
+	q.replied = true
+	if r.Refusal != nil {
+		w.stats.RefusedOps++
+		w.note(s, "%s is refused: %v", r.ID, r.Refusal)
+		if r.Refusal.Code == "" || r.Refusal.Message == "" {
+			w.break_(BrokenOp, "%s is refused without a reason", r.ID)
+		}
+		return
+	}
+	q.accepted = true
+	w.note(s, "%s is accepted", r.ID)
+}
+
+// see looks for operations that have ended.
+func (o *operators) see(st *cluster.State) {
+	for i := range st.Ops {
+		op := &st.Ops[i]
+		if op.State == cluster.OpRunning {
+			continue
+		}
+		if q := o.asked[op.ID]; q != nil && !q.ended {
+			q.ended = true
+			o.w.stats.count("operation " + string(op.State))
+			o.w.note(nil, "%s %s: %s", op.ID, op.State, op.Text)
+		}
+	}
+}
+
+// missing says which operation is neither ended nor refused.
+func (o *operators) missing() string {
+	o.order = slices.DeleteFunc(o.order, func(q *request) bool {
+		if q.ended {
+			return true
+		}
+		// Nobody waits for a refused one, nor for one asked of a batond that is gone
+		// and has not answered.
+		return q.replied && !q.accepted || !q.replied && q.server.life != q.life
+	})
+	for _, q := range o.order {
+		switch {
+		case !q.replied:
+			return fmt.Sprintf("%s got no reply to %s (%s %s %s)", q.server.name, q.op.ID, q.op.Verb, q.op.Group, q.op.Server)
+		default:
+			return fmt.Sprintf("%s was accepted and has not ended (%s %s %s)", q.op.ID, q.op.Verb, q.op.Group, q.op.Server)
+		}
+	}
+	return ""
+}
+
+// awaitLiveness waits until everything runs again, with an operator who returns
+// servers and starts what has failed. Then nothing may change any more.
+func (w *world) awaitLiveness() {
+	begin := w.now
+	text := ""
+	for w.violation == nil && w.now < begin+w.opt.Heal {
+		w.runUntil(w.now + 250*time.Millisecond)
+		if w.violation != nil {
+			return
+		}
+		if text = w.missing(); text == "" {
+			w.stats.LongestHeal = w.now - begin
+			w.settle()
+			return
+		}
+		if w.now-begin > 2*time.Second && w.dice.chance(0.3) {
+			w.operators.care()
+		}
+	}
+	if w.violation == nil {
+		w.break_(BrokenLiveness, "%v after the faults ended: %s", w.opt.Heal, text)
+	}
+}
+
+// settle checks that a healthy cluster stays as it is.
+func (w *world) settle() {
+	takes := w.stats.Takes
+	w.runUntil(w.now + 4*time.Second)
+	if w.violation != nil {
+		return
+	}
+	if text := w.missing(); text != "" {
+		w.break_(BrokenLiveness, "all was well, and 4s later, without a fault: %s", text)
+	} else if w.stats.Takes != takes {
+		w.break_(BrokenLiveness, "all was well, and within 4s, without a fault, %d groups were taken", w.stats.Takes-takes)
+	}
+}

@@ -1,0 +1,80 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Stats count what has happened, so that one can see that something has.
+type Stats struct {
+	Runs        int
+	Virtual     time.Duration // virtual time played
+	Steps       int           // inputs given to nodes
+	Lives       int           // times a batond was started
+	Elections   int           // leaders seen
+	Losses      int           // sessions ended without the server's consent
+	Takes       int           // groups taken, at first, by a move or after a failure
+	Interrupted int           // groups that a guard has cleared
+	Refused     int           // lease extensions that came after the guard had fired
+	Asked       int           // operations asked for
+	RefusedOps  int           // of them refused
+	LongestHeal time.Duration // from the end of the faults until all runs
+	Counts      []Count       // faults and the like, by name
+}
+
+// Count is how often something has happened.
+type Count struct {
+	Name string
+	N    int
+}
+
+func (s *Stats) count(name string) { s.add(name, 1) }
+
+func (s *Stats) add(name string, n int) {
+	for i := range s.Counts {
+		if s.Counts[i].Name == name {
+			s.Counts[i].N += n
+			return
+		}
+	}
+	s.Counts = append(s.Counts, Count{name, n})
+}
+
+// Add adds those of another run.
+func (s *Stats) Add(o Stats) {
+	s.Runs++
+	s.Virtual += o.Virtual
+	s.Steps += o.Steps
+	s.Lives += o.Lives
+	s.Elections += o.Elections
+	s.Losses += o.Losses
+	s.Takes += o.Takes
+	s.Interrupted += o.Interrupted
+	s.Refused += o.Refused
+	s.Asked += o.Asked
+	s.RefusedOps += o.RefusedOps
+	s.LongestHeal = max(s.LongestHeal, o.LongestHeal)
+	for _, c := range o.Counts {
+		s.add(c.Name, c.N)
+	}
+}
+
+func (s *Stats) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d runs, %.2f virtual hours, %d steps, %d lives of batond\n", s.Runs, s.Virtual.Hours(), s.Steps, s.Lives)
+	fmt.Fprintf(&b, "%d elections, %d sessions lost, %d groups taken, %d cleared by the guard, %d leases refused\n",
+		s.Elections, s.Losses, s.Takes, s.Interrupted, s.Refused)
+	fmt.Fprintf(&b, "%d operations asked for, %d refused; longest heal %.2fs\n", s.Asked, s.RefusedOps, s.LongestHeal.Seconds())
+	counts := slices.Clone(s.Counts)
+	slices.SortFunc(counts, func(a, b Count) int { return strings.Compare(a.Name, b.Name) })
+	for i, c := range counts {
+		sep := ", "
+		if i == len(counts)-1 {
+			sep = "\n"
+		}
+		fmt.Fprintf(&b, "%s %d%s", c.Name, c.N, sep)
+	}
+	return b.String()
+}
