@@ -67,14 +67,14 @@ func (n *Node) propose(key string, c cluster.Command) bool {
 func (n *Node) proposeNow(c cluster.Command) bool {
 	c.At = n.now.Wall
 	if n.lead != nil {
-		return n.canPropose() && n.rn.Propose(c.Encode()) == nil
+		return n.canPropose() && n.rn.Propose(cluster.EncodeCommand(c)) == nil
 	}
 	s := n.leader()
 	if s == 0 || s == n.cfg.Self {
 		return false
 	}
 	m := n.message(MsgPropose, s)
-	m.Payload = c.Encode()
+	m.Payload = cluster.EncodeCommand(c)
 	n.out.Send = append(n.out.Send, m)
 	return true
 }
@@ -102,7 +102,7 @@ func (n *Node) receiveProposal(m Message) {
 	default:
 		return
 	}
-	_ = n.rn.Propose(c.Encode()) // a dropped one is asked again by its sender
+	_ = n.rn.Propose(cluster.EncodeCommand(c)) // a dropped one is asked again by its sender
 }
 
 // request is an operation that waits for its place in the log.

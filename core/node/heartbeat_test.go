@@ -1,0 +1,89 @@
+package node
+
+import (
+	"testing"
+
+	"baton/core/epoch"
+	"baton/core/lease"
+)
+
+// isNew takes each number once, in whatever order, up to 63 behind the newest.
+func TestIsNew(t *testing.T) {
+	p := &peer{}
+	for _, tc := range []struct {
+		seq  uint64
+		want bool
+	}{
+		{1, true},
+		{1, false},
+		{3, true},
+		{2, true},
+		{2, false},
+		{3, false},
+		{70, true},
+		{7, true}, // 63 behind
+		{6, false},
+		{7, false},
+		{500, true},
+		{70, false},
+		{499, true},
+		{499, false},
+	} {
+		if got := p.isNew(tc.seq); got != tc.want {
+			t.Errorf("number %d at newest %d: got %v, want %v", tc.seq, p.seq, got, tc.want)
+		}
+		p.seq = max(p.seq, tc.seq)
+	}
+}
+
+func TestStampOf(t *testing.T) {
+	p := &peer{}
+	for seq := uint64(1); seq <= stampRing+5; seq++ {
+		p.stamps[seq%stampRing] = stamp{seq, lease.Instant(seq * 10)}
+	}
+	for _, tc := range []struct {
+		seq  uint64
+		at   lease.Instant
+		want bool
+	}{{0, 0, false}, {5, 0, false}, {6, 60, true}, {stampRing + 5, (stampRing + 5) * 10, true}, {stampRing + 6, 0, false}} {
+		if at, ok := p.stampOf(tc.seq); ok != tc.want || ok && at != tc.at {
+			t.Errorf("number %d: got %v, %v, want %v, %v", tc.seq, at, ok, tc.at, tc.want)
+		}
+	}
+}
+
+// isAlive: which life of a server a message may belong to.
+func TestIsAlive(t *testing.T) {
+	me := Life{epoch.NewRaftID(1, 1), 4}
+	old := Life{epoch.NewRaftID(2, 1), 3}
+	fresh := Message{HeardLife: me, HeardSeq: 8}
+	for _, tc := range []struct {
+		name string
+		ever bool
+		life Life
+		m    Message
+		want bool
+	}{
+		{"first word ever", false, old, Message{}, true},
+		{"same life", true, old, Message{}, true},
+		{"batond restarted there", true, Life{old.Raft, 4}, Message{}, true},
+		{"a delayed message of an earlier start", true, Life{old.Raft, 2}, fresh, false},
+		{"disk lost, shows that it hears us", true, Life{epoch.NewRaftID(2, 9), 1}, fresh, true},
+		{"another raft id that does not know us", true, Life{epoch.NewRaftID(2, 9), 1}, Message{}, false},
+		{"another raft id that knew our last life", true, Life{epoch.NewRaftID(2, 9), 1}, Message{HeardLife: Life{me.Raft, 3}, HeardSeq: 8}, false},
+		{"another raft id that heard us long ago", true, Life{epoch.NewRaftID(2, 9), 1}, Message{HeardLife: me, HeardSeq: 7}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := &Node{p: lease.Params{Timeout: 100}, now: Now{Mono: 1000}, id: identity{Raft: me.Raft, Start: me.Start}}
+			p := &peer{ever: tc.ever, life: old, seq: 40}
+			p.stamps[7], p.stamps[8] = stamp{7, 899}, stamp{8, 900}
+			tc.m.Life = tc.life
+			if got := n.isAlive(p, tc.m); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+			if accepted := p.life == tc.life; tc.want && !accepted {
+				t.Error("accepted without taking the life over")
+			}
+		})
+	}
+}
