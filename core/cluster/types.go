@@ -114,8 +114,15 @@ type Server struct {
 	Boot    string `json:"boot,omitempty"` // boot id of the newest arrival
 	// Present says that batond runs there and is heard (false for down and stopped).
 	Present bool `json:"present"`
-	// FailedWith names the groups that ran on the server when it failed. They get a
-	// RECOVER run when it returns.
+	// Failed: a session of the server ended by failure, and it has not returned since.
+	// Unless recovery.return is "auto" it then comes up detached. A cluster start
+	// clears it.
+	Failed bool `json:"failed,omitempty"`
+	// FailedBoot is the boot id under which it failed: a server that arrives with the
+	// same one was only cut off.
+	FailedBoot string `json:"failed_boot,omitempty"`
+	// FailedWith names the groups that ran on the server when it failed, in the order
+	// of the configuration. They get a RECOVER run when it returns.
 	FailedWith []string `json:"failed_with,omitempty"`
 	// Disconnected: an operator took the server out; it stays out over reboots.
 	Disconnected bool `json:"disconnected,omitempty"`
@@ -123,6 +130,12 @@ type Server struct {
 	// waiting. They belong to the server and not to the groups, which go on running
 	// elsewhere meanwhile.
 	Recovering []Step `json:"recovering,omitempty"`
+	// Leaving is the ARMS_FACTOR of the stops on a leaving server; "" where State is
+	// not leaving. It also says what the server becomes: detached after
+	// CLUSTERLEAVE, else stopped.
+	Leaving string `json:"leaving,omitempty"`
+	// Changed is the index of the last entry that changed this server.
+	Changed uint64 `json:"changed"`
 }
 
 // Group is one failover group.
@@ -134,8 +147,14 @@ type Group struct {
 	Server string `json:"server"`
 	Since  int64  `json:"since"`
 	Reason string `json:"reason"` // one sentence: why the group is where it is
-	// Wanted: the group is to run. False after an operator's stop.
-	Wanted     bool   `json:"wanted"`
+	// Wanted: the group is to run. False after an operator's stop, after a stop by
+	// on_anomaly, and after a cluster shutdown (at the next cluster start autostart
+	// decides).
+	Wanted bool `json:"wanted"`
+	// Stuck: what the group holds on Server could not be released. It starts nowhere
+	// until a stop there succeeds or the session there has ended. Only where State is
+	// failed.
+	Stuck      bool   `json:"stuck,omitempty"`
 	Degraded   bool   `json:"degraded,omitempty"`    // an anomaly that failover could not answer
 	Warning    string `json:"warning,omitempty"`     // e.g. a script's exit code where scripts are not monitored
 	LastServer string `json:"last_server,omitempty"` // where it ran last
@@ -143,13 +162,18 @@ type Group struct {
 	// next stop script gets them.
 	LastStart Env       `json:"last_start"`
 	Failovers int       `json:"failovers,omitempty"` // by anomaly, in a row
-	Anomalies []Anomaly `json:"anomalies,omitempty"` // newest one per server, since the group was started
+	Anomalies []Anomaly `json:"anomalies,omitempty"` // newest one per server, oldest first, since an operator or the cluster started the group
 	// Step is what is being done now, nil when nothing is. Only its result, or the
 	// end of the session it names, takes it away (S4).
 	Step *Step `json:"step,omitempty"`
 	// Next is what follows Step, in order.
 	Next []Intent `json:"next,omitempty"`
 	Op   string   `json:"op,omitempty"` // the operation that is changing the group, "" none
+	// StartMillis and StopMillis are how long the last start and stop took; 0: not known.
+	StartMillis int64 `json:"start_millis,omitempty"`
+	StopMillis  int64 `json:"stop_millis,omitempty"`
+	// Changed is the index of the last entry that changed this group.
+	Changed uint64 `json:"changed"`
 }
 
 // Anomaly is a resource's fault on a server.
@@ -193,7 +217,12 @@ type Intent struct {
 	Event  string   `json:"event,omitempty"`
 	Factor string   `json:"factor,omitempty"`
 	Server string   `json:"server,omitempty"` // "" means: the best one by then
-	Avoid  string   `json:"avoid,omitempty"`  // not this one if there is another
+	// Avoid: not this one if there is another. Set for a failover by anomaly only, and
+	// then the server is chosen by failover_to.
+	Avoid string `json:"avoid,omitempty"`
+	// Why becomes part of the group's reason.
+	Why      string `json:"why,omitempty"`
+	Handover bool   `json:"handover,omitempty"` // Step.Handover
 }
 
 // Env are the variables of a script run (SPEC section 4). Disk is known only to the
@@ -226,10 +255,15 @@ const (
 
 // Outcome is how a step ended.
 type Outcome struct {
+	// OK, of a stop: the resources are released, whatever the script said. Of a start:
+	// activated, and the script ended well.
 	OK bool `json:"ok"`
 	// Ran: the script was run (or there is none to run). False where activation
-	// failed before it: then there is nothing to stop or recover.
-	Ran  bool   `json:"ran,omitempty"`
+	// failed before it: then there is nothing to stop or recover, and nothing is
+	// left active (otherwise Held).
+	Ran bool `json:"ran,omitempty"`
+	// Held, of a failed start: what was activated could not be released again.
+	Held bool   `json:"held,omitempty"`
 	Exit int    `json:"exit,omitempty"` // the script's exit code; -1: killed, timed out or lost
 	Disk string `json:"disk,omitempty"` // ARMS_DISK as the script saw it
 	Text string `json:"text,omitempty"` // one sentence, for the operator: what failed
@@ -248,6 +282,7 @@ const (
 	KindBegin     Kind = "begin"     // (leader) all servers are there, or startup.wait is over
 	KindResult    Kind = "result"    // a step has ended
 	KindAnomaly   Kind = "anomaly"   // a resource of a group has failed in operation
+	KindNormal    Kind = "normal"    // a group's resources have been normal for reset_after
 	KindOperate   Kind = "operate"   // an operator asks for something
 	KindNote      Kind = "note"      // a line for the event log
 )
@@ -258,14 +293,14 @@ type Command struct {
 	At   int64 `json:"at"` // wall clock of the proposer, unix milliseconds; for people only
 
 	Config *Config `json:"config,omitempty"` // configure
-	// Server: arrive, result, anomaly, note.
+	// Server: arrive, result, anomaly, normal, note.
 	Server  string   `json:"server,omitempty"`
-	Session uint64   `json:"session,omitempty"` // arrive: offered; result, anomaly: run under
+	Session uint64   `json:"session,omitempty"` // arrive: offered; result, anomaly, normal: run under
 	Boot    string   `json:"boot,omitempty"`    // arrive
 	Lost    []Loss   `json:"lost,omitempty"`    // lost
 	Token   uint64   `json:"token,omitempty"`   // result
 	Outcome *Outcome `json:"outcome,omitempty"`
-	Group   string   `json:"group,omitempty"` // anomaly, note
+	Group   string   `json:"group,omitempty"` // anomaly, normal, note
 	// Resource: anomaly. The kind of resource: floating_ip, partition, nfs, ...
 	Resource string `json:"resource,omitempty"`
 	Text     string `json:"text,omitempty"` // begin: why now; anomaly, note
@@ -293,6 +328,7 @@ const (
 	VerbStop            Verb = "stop"
 	VerbMove            Verb = "move"
 	VerbFailover        Verb = "failover"
+	VerbRestart         Verb = "restart" // the group's scripts, where it runs (armload)
 	VerbDisconnect      Verb = "disconnect"
 	VerbReturn          Verb = "return"
 	VerbShutdown        Verb = "shutdown"         // one server
@@ -312,10 +348,12 @@ const (
 
 // Op is an operation that somebody asked for.
 type Op struct {
-	ID     string `json:"id"` // chosen by the server that was asked; a second entry with it is ignored
-	Verb   Verb   `json:"verb"`
-	Group  string `json:"group,omitempty"`
-	Server string `json:"server,omitempty"` // target of start and move, object of the server verbs
+	ID    string `json:"id"` // chosen by the server that was asked; a second entry with it is ignored
+	Verb  Verb   `json:"verb"`
+	Group string `json:"group,omitempty"`
+	// Server: target of start and move, object of the server verbs. Where a move named
+	// none, the state fills in the one it chose.
+	Server string `json:"server,omitempty"`
 	Who    Who    `json:"who"`
 	// Revision of the picture the asker saw; 0 means he does not say. The operation
 	// is refused if its object has changed since.
