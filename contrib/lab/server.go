@@ -1,0 +1,389 @@
+package lab
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Server is one virtual server. It is on or off; what it keeps while it is off is its
+// disk and its cables.
+type Server struct {
+	Name string
+	// Number counts from 1. Server 2 has the addresses 192.168.100.2 and 10.0.0.12.
+	Number int
+	lab    *Lab
+	cables []cable
+	dir    string // outside: holds run/, boot_id, disk (a link or directory) and log/
+	disk   string
+
+	mu    sync.Mutex
+	life  *life // nil: off
+	boots int
+}
+
+// life is a server from power on to power off.
+type life struct {
+	init *exec.Cmd
+	link *initLink
+	ns   netns.NsHandle
+	nl   *netlink.Handle
+	done chan struct{} // closed when init is gone
+}
+
+// Disk is the server's directory that survives power cuts. It has the same path on
+// the server and outside.
+func (s *Server) Disk() string { return s.disk }
+
+// Path says where a file below RunDir is found from outside of the server.
+func (s *Server) Path(name string) string { return filepath.Join(s.dir, "run", name) }
+
+// Socket is the path of batond's socket from outside of the server.
+func (s *Server) Socket() string { return s.Path(filepath.Base(SocketPath)) }
+
+// LogPath is where the output of a program goes; it survives reboots.
+func (s *Server) LogPath(name string) string { return filepath.Join(s.dir, "log", name+".log") }
+
+// Addr is the server's address on a network.
+func (s *Server) Addr(network string) netip.Addr {
+	for _, c := range s.cables {
+		if c.network == network {
+			return c.addr.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// NIC is the name of the server's card on a network.
+func (s *Server) NIC(network string) string {
+	for _, c := range s.cables {
+		if c.network == network {
+			return c.nic
+		}
+	}
+	return ""
+}
+
+// On reports whether the server has power and its init runs.
+func (s *Server) On() bool { return s.initPID() != 0 }
+
+func (s *Server) alive() *life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life
+}
+
+func (s *Server) initPID() int {
+	l := s.alive()
+	if l == nil {
+		return 0
+	}
+	select {
+	case <-l.done:
+		return 0
+	default:
+		return l.init.Process.Pid
+	}
+}
+
+func (s *Server) off(what string) error {
+	return fmt.Errorf("%s on %s: it is off, boot it first", what, s.Name)
+}
+
+// Boot switches the server on: a new boot id, an empty RunDir, cables as they were.
+// Nothing runs on it but init; see Start.
+func (s *Server) Boot() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life != nil {
+		return fmt.Errorf("boot %s: it is on already", s.Name)
+	}
+	run, boot := filepath.Join(s.dir, "run"), filepath.Join(s.dir, "boot_id")
+	if err := os.RemoveAll(run); err != nil {
+		return err
+	}
+	for _, d := range []string{run, s.disk, filepath.Join(s.dir, "log")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(boot, []byte(newUUID()+"\n"), 0o444); err != nil {
+		return err
+	}
+	b := birth{Name: s.Name, Run: run, Boot: boot, Cgroup: s.lab.cgroup(s.Name)}
+	spec, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	link, theirs, err := newInitLink()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{"init of " + s.Name, roleArg, "init", string(spec)}
+	cmd.Env = []string{pathEnv}
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
+		Setsid:     true,
+	}
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		link.close()
+		return fmt.Errorf("boot %s: %w", s.Name, err)
+	}
+	l := &life{init: cmd, link: link, ns: netns.None(), done: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait()
+		close(l.done)
+		link.close()
+	}()
+	if err := s.wire(l); err != nil {
+		s.kill(l)
+		return fmt.Errorf("boot %s: %w", s.Name, err)
+	}
+	s.life = l
+	s.boots++
+	s.lab.holders.add(s.Name, l.ns)
+	return nil
+}
+
+// wire waits for init to settle and connects the cables.
+func (s *Server) wire(l *life) error {
+	if err := l.link.settled(); err != nil {
+		return err
+	}
+	var err error
+	if l.ns, err = netns.GetFromPath("/proc/" + strconv.Itoa(l.init.Process.Pid) + "/ns/net"); err != nil {
+		return err
+	}
+	if l.nl, err = netlink.NewHandleAt(l.ns); err != nil {
+		return err
+	}
+	for i := range s.cables {
+		c := s.cables[i]
+		c.peer = l.ns
+		if err := s.lab.room.lay(c, l.nl); err != nil {
+			return err
+		}
+	}
+	return l.nl.RouteAdd(&netlink.Route{Gw: Gateway.AsSlice()})
+}
+
+// kill ends init, and with it every process of the server, and frees what the lab
+// holds of it. It returns when the last process is gone.
+func (s *Server) kill(l *life) {
+	_ = l.init.Process.Kill()
+	<-l.done
+	if l.nl != nil {
+		l.nl.Close()
+	}
+	if l.ns.IsOpen() {
+		l.ns.Close()
+	}
+	for _, c := range s.cables {
+		// With the port goes the card, and with it the addresses, even while the kernel
+		// is still busy with taking the namespace down.
+		if err := s.lab.room.remove(c.port); err != nil {
+			s.lab.complain(err)
+		}
+	}
+}
+
+// PowerCut takes the power away: first no packet leaves or reaches the server any
+// more, then every process is gone at once.
+func (s *Server) PowerCut() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.life
+	if l == nil {
+		return s.off("power cut")
+	}
+	s.life = nil
+	for _, c := range s.cables {
+		if err := s.lab.room.setPort(c, false, nil); err != nil {
+			s.lab.complain(err)
+		}
+	}
+	s.lab.holders.remove(s.Name)
+	s.kill(l)
+	return nil
+}
+
+// Pull takes the cable to a network off; both ends lose carrier. Plug connects it
+// again. The state of a cable does not survive a power cut: Boot connects all.
+func (s *Server) Pull(network string) error { return s.port(network, false) }
+
+// Plug connects the cable to a network.
+func (s *Server) Plug(network string) error { return s.port(network, true) }
+
+func (s *Server) port(network string, up bool) error {
+	c, err := s.cable(network)
+	if err != nil {
+		return err
+	}
+	l := s.alive()
+	if l == nil {
+		return s.off("cable to " + network)
+	}
+	return s.lab.room.setPort(c, up, l.nl)
+}
+
+func (s *Server) cable(network string) (cable, error) {
+	for _, c := range s.cables {
+		if c.network == network {
+			return c, nil
+		}
+	}
+	return cable{}, fmt.Errorf("%s has no cable to %q: lan1, lan2 (with two interconnects) or public", s.Name, network)
+}
+
+// SetNIC sets the server's own card on a network up or down, as an operator on the
+// server would. Down flushes its IPv4 routes; its addresses stay.
+func (s *Server) SetNIC(network string, up bool) error {
+	l := s.alive()
+	if l == nil {
+		return s.off("set card")
+	}
+	c, err := s.cable(network)
+	if err != nil {
+		return err
+	}
+	link, err := l.nl.LinkByName(c.nic)
+	if err != nil {
+		return fmt.Errorf("card of %s on %s: %w", s.Name, network, err)
+	}
+	if !up {
+		return l.nl.LinkSetDown(link)
+	}
+	if err := l.nl.LinkSetUp(link); err != nil {
+		return err
+	}
+	return s.lab.room.settle(c, l.nl)
+}
+
+// HasCarrier reports whether the server's card on a network sees a carrier.
+func (s *Server) HasCarrier(network string) (bool, error) {
+	l := s.alive()
+	if l == nil {
+		return false, s.off("carrier")
+	}
+	link, err := l.nl.LinkByName(s.NIC(network))
+	if err != nil {
+		return false, err
+	}
+	return link.Attrs().RawFlags&unix.IFF_LOWER_UP != 0, nil
+}
+
+// Stall stops every process and thread on the server (SIGSTOP) and returns when the
+// last one has stopped. The kernel goes on: it answers ARP and ping, and ends address
+// lifetimes.
+func (s *Server) Stall() error { return s.signalAll(unix.SIGSTOP) }
+
+// Resume lets a stalled server go on.
+func (s *Server) Resume() error { return s.signalAll(unix.SIGCONT) }
+
+func (s *Server) signalAll(sig unix.Signal) error {
+	l := s.alive()
+	if l == nil {
+		return s.off(sig.String())
+	}
+	_, err := l.link.call(ask{Signal: int(sig), Pid: -1})
+	return err
+}
+
+// Do runs f on a thread inside the server's network namespace: sockets it opens are
+// the server's.
+func (s *Server) Do(f func() error) error {
+	l := s.alive()
+	if l == nil {
+		return s.off("run")
+	}
+	return within(l.ns, f)
+}
+
+// Addresses lists the server's addresses, all cards, without the loopback's.
+func (s *Server) Addresses() ([]netip.Prefix, error) {
+	l := s.alive()
+	if l == nil {
+		return nil, s.off("addresses")
+	}
+	list, err := l.nl.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Prefix
+	for _, a := range list {
+		ip, ok := netip.AddrFromSlice(a.IP)
+		if ok && !a.IP.IsLoopback() {
+			ones, _ := a.Mask.Size()
+			out = append(out, netip.PrefixFrom(ip.Unmap(), ones))
+		}
+	}
+	return out, nil
+}
+
+// NetlinkHandle is for tests that change the server's network by hand.
+func (s *Server) NetlinkHandle() (*netlink.Handle, error) {
+	l := s.alive()
+	if l == nil {
+		return nil, s.off("netlink")
+	}
+	return l.nl, nil
+}
+
+// BootID is what the server's programs read as theirs.
+func (s *Server) BootID() string {
+	id, _ := os.ReadFile(filepath.Join(s.dir, "boot_id"))
+	return string(id[:max(0, len(id)-1)])
+}
+
+// Start runs a program on the server.
+func (s *Server) Start(spec Spec) (*Process, error) {
+	l := s.alive()
+	if l == nil {
+		return nil, s.off("start " + spec.Args[0])
+	}
+	if spec.Log == "" {
+		spec.Log = filepath.Base(spec.Args[0])
+	}
+	if spec.Dir == "" {
+		spec.Dir = "/"
+	}
+	t, err := l.link.call(ask{Args: spec.Args, Env: append([]string{pathEnv}, spec.Env...), Dir: spec.Dir, Log: s.LogPath(spec.Log)})
+	if err != nil {
+		return nil, fmt.Errorf("start on %s: %w", s.Name, err)
+	}
+	return t.proc, nil
+}
+
+// StartRole runs one of the lab's own programs on the server.
+func (s *Server) StartRole(role string, args ...string) (*Process, error) {
+	return s.Start(Spec{Args: append([]string{"/proc/self/exe", roleArg, role}, args...), Log: role})
+}
+
+// newUUID is a version 4 UUID (RFC 9562).
+func newUUID() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// bootTimeout is how long an init may take to settle and to answer: it is a matter of
+// milliseconds, of seconds on a machine that is out of breath.
+const bootTimeout = 20 * time.Second
