@@ -37,7 +37,7 @@ func (p *parser) policy(t *table) (policy []string) {
 	}
 	if n := len(items); n > MaxServers {
 		t.fail("policy", fmt.Sprintf("names %d servers, more than %d", n, MaxServers), "name each server once")
-		items = items[:MaxServers]
+		return nil
 	}
 	for _, it := range items {
 		if slices.Contains(policy, it.text) {

@@ -104,7 +104,7 @@ func (s *scanner) entry() entry {
 			s.pos++
 			s.space()
 			s.value(e.path)
-		} else {
+		} else if s.fault == "" {
 			s.fault = "no = after the key"
 		}
 	}
@@ -134,7 +134,7 @@ func (s *scanner) header(e *entry) {
 	if e.array {
 		closing = "]]"
 	}
-	if strings.TrimRight(rest, " \t\r") != closing {
+	if s.fault == "" && strings.TrimRight(rest, " \t\r") != closing {
 		s.fault = "the brackets do not match"
 	}
 	path := ""
