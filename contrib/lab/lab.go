@@ -100,6 +100,8 @@ type Lab struct {
 	mu         sync.Mutex
 	complaints []error
 	closers    []func()
+	handovers  []window // when an operator asked for groups to change hands
+	witness    *Witness // nil in a bare lab
 }
 
 // machine is a network namespace with one card and no processes.
@@ -108,7 +110,8 @@ type machine struct {
 	nl *netlink.Handle
 }
 
-// New makes a lab: all cables laid, all servers on.
+// New makes a lab: all cables laid, all servers on and, unless it is bare, the witness
+// watching and batond started everywhere.
 func New(o Options) (*Lab, error) {
 	if err := Err(); err != nil {
 		return nil, err
@@ -161,7 +164,17 @@ func (l *Lab) build() error {
 	for range l.Servers {
 		err = errors.Join(err, <-errs)
 	}
-	return err
+	if err != nil || l.opts.Bare {
+		return err
+	}
+	var ips []netip.Addr
+	for _, g := range l.opts.Groups {
+		ips = append(ips, netip.MustParseAddr(g.Address))
+	}
+	if l.witness, err = l.NewWitness(ips...); err != nil {
+		return err
+	}
+	return l.startCluster()
 }
 
 func (l *Lab) interconnects() []string {

@@ -100,14 +100,3 @@ func innerPID(path string) int {
 	}
 	return 0
 }
-
-// Boottime is CLOCK_BOOTTIME, which all servers of a lab share.
-func boottime() time.Duration {
-	text, err := os.ReadFile("/proc/uptime")
-	if err != nil {
-		return 0
-	}
-	up, _, _ := strings.Cut(string(text), " ")
-	d, _ := time.ParseDuration(up + "s")
-	return d
-}

@@ -29,9 +29,10 @@ type Server struct {
 	dir    string // outside: holds run/, boot_id, disk (a link or directory) and log/
 	disk   string
 
-	mu    sync.Mutex
-	life  *life // nil: off
-	boots int
+	mu     sync.Mutex
+	life   *life // nil: off
+	boots  int
+	batond *daemon // nil: never started in this life
 }
 
 // life is a server from power on to power off.
@@ -213,7 +214,7 @@ func (s *Server) PowerCut() error {
 	if l == nil {
 		return s.off("power cut")
 	}
-	s.life = nil
+	s.life, s.batond = nil, nil
 	for _, c := range s.cables {
 		if err := s.lab.room.setPort(c, false, nil); err != nil {
 			s.lab.complain(err)
