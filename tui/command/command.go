@@ -1,0 +1,193 @@
+// Package command is the command line of baton: the console, and everything the
+// console can do, for scripts. All of it goes through daemon/api. It holds no rules
+// about the cluster: what may be done the daemon says.
+//
+// Run is called once by main and returns the exit code.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"os/user"
+	"strings"
+	"syscall"
+
+	"github.com/charmbracelet/x/term"
+	"github.com/spf13/cobra"
+
+	"baton/daemon/api"
+	"baton/tui/console"
+	"baton/tui/words"
+)
+
+// Exit codes, the same for every command.
+const (
+	exitDone     = 0
+	exitFailed   = 1 // refused or failed
+	exitUsage    = 2
+	exitNoDaemon = 3
+	exitTimeout  = 4
+)
+
+// failure is an error with an exit code of its own.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func usage(format string, args ...any) error {
+	return &failure{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// system is what a command may touch of the world; tests have their own.
+type system struct {
+	in       io.Reader
+	out, err io.Writer
+	getenv   func(string) string
+	environ  []string
+	version  string
+}
+
+// Run carries out a command line without its first word.
+func Run(version string, args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, &system{in: os.Stdin, out: os.Stdout, err: os.Stderr, getenv: os.Getenv, environ: os.Environ(), version: version}, args)
+}
+
+func run(ctx context.Context, sys *system, args []string) int {
+	root := newRoot(sys)
+	root.SetArgs(args)
+	root.SetIn(sys.in)
+	root.SetOut(sys.out)
+	root.SetErr(sys.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var f *failure
+	switch {
+	case errors.As(err, &f):
+		if f.err != nil && f.Error() != "" {
+			fmt.Fprintln(sys.err, "baton:", f.Error())
+		}
+		return f.code
+	case errors.Is(err, api.ErrNoDaemon):
+		fmt.Fprintln(sys.err, "baton:", err)
+		return exitNoDaemon
+	case errors.Is(err, context.Canceled):
+		return exitFailed
+	}
+	var refused *api.Error
+	if errors.As(err, &refused) {
+		fmt.Fprintln(sys.err, "baton:", refused.Error())
+		return exitFailed
+	}
+	fmt.Fprintln(sys.err, "baton:", err)
+	return exitFailed
+}
+
+// options of every command.
+type options struct {
+	sys    *system
+	socket string
+	ascii  bool
+	view   bool
+}
+
+// path of the daemon's socket.
+func (o *options) path() string {
+	if o.socket != "" {
+		return o.socket
+	}
+	if s := o.sys.getenv("BATON_SOCKET"); s != "" {
+		return s
+	}
+	return api.DefaultSocket
+}
+
+func (o *options) dial() *api.Client { return api.Dial(o.path()) }
+
+func (o *options) locale() words.Locale { return words.FromEnv(o.sys.getenv) }
+
+func newRoot(sys *system) *cobra.Command {
+	o := &options{sys: sys}
+	root := &cobra.Command{
+		Use:   "baton",
+		Short: "Console and commands of the baton failover cluster",
+		Long: "Without a command: the console, in this terminal.\n\n" +
+			"Exit codes: 0 done, 1 refused or failed, 2 usage, 3 no daemon, 4 timed out.",
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(c *cobra.Command, _ []string) error { return o.console(c.Context()) },
+	}
+	root.PersistentFlags().StringVar(&o.socket, "socket", "", "batond's `PATH` (default: $BATON_SOCKET, else "+api.DefaultSocket+")")
+	root.PersistentFlags().BoolVar(&o.ascii, "ascii", false, "signs and lines in ASCII only")
+	root.Flags().BoolVar(&o.view, "view", false, "look only: no operations")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &failure{exitUsage, err} })
+	root.AddCommand(
+		o.status(), o.events(),
+		o.start(), o.stop(), o.move(), o.failover(),
+		checkCommand(sys), keygenCommand(sys), versionCommand(sys),
+	)
+	for _, c := range append(root.Commands(), root) {
+		if c.Args != nil {
+			args := c.Args
+			c.Args = func(c *cobra.Command, a []string) error {
+				if err := args(c, a); err != nil {
+					return usage("%w; see: %s --help", err, c.CommandPath())
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}
+
+// console opens the screen, or says the state where there is no terminal for one.
+func (o *options) console(ctx context.Context) error {
+	in, inOK := o.sys.in.(term.File)
+	out, outOK := o.sys.out.(term.File)
+	if !inOK || !outOK || !term.IsTerminal(in.Fd()) || !term.IsTerminal(out.Fd()) || o.sys.getenv("TERM") == "dumb" || o.sys.getenv("TERM") == "" {
+		return o.printStatus(ctx, false)
+	}
+	loc := o.locale()
+	client := o.dial()
+	err := console.Run(ctx, console.Options{
+		Client: client, Text: loc.Text, ViewOnly: o.view,
+		ASCII: o.ascii || !loc.UTF8 || o.sys.getenv("TERM") == "linux",
+		User:  userName(), From: from(o.sys.getenv), In: in, Out: out, Env: o.sys.environ,
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil // told to end
+	}
+	return err
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return fmt.Sprint(os.Getuid())
+}
+
+// from is where the operator sits, for the record: his SSH client, else his terminal.
+func from(getenv func(string) string) string {
+	if c := strings.Fields(getenv("SSH_CONNECTION")); len(c) > 0 {
+		return "ssh " + c[0]
+	}
+	for _, fd := range []string{"0", "2"} {
+		if t, err := os.Readlink("/proc/self/fd/" + fd); err == nil && (strings.HasPrefix(t, "/dev/tty") || strings.HasPrefix(t, "/dev/pts/")) {
+			return t
+		}
+	}
+	return ""
+}

@@ -1,0 +1,91 @@
+package picture
+
+import (
+	"strings"
+
+	"baton/core/cluster"
+	"baton/daemon/api"
+	"baton/tui/words"
+)
+
+// WhyNot says why the verb is not possible for the group in this picture, or "".
+// It is there to spare the operator a refusal; the daemon judges for itself.
+func WhyNot(t words.Text, st *api.Status, v cluster.Verb, g *api.Group) string {
+	switch {
+	case st.Phase == string(cluster.PhaseForming) || st.Phase == "":
+		return t.S(words.WhyNotRunningPhase, st.Waiting)
+	case !st.Quorum:
+		return t.S(words.WhyNoQuorum)
+	case g == nil:
+		return t.S(words.WhyNoGroup)
+	case g.Step != nil || g.State == string(cluster.GroupStarting) || g.State == string(cluster.GroupStopping):
+		return t.S(words.WhyBusy, g.Name, t.S(OfGroup(st, g).Word))
+	}
+	running := g.State == string(cluster.GroupOnline)
+	switch v {
+	case cluster.VerbStart:
+		if running {
+			return t.S(words.WhyRunning, g.Name, g.Server)
+		}
+		if FirstOnline(st, g, "") == "" {
+			return t.S(words.WhyNoTarget, strings.Join(g.Policy, ", "))
+		}
+	case cluster.VerbStop:
+		if g.State == string(cluster.GroupStopped) && !g.Wanted {
+			return t.S(words.WhyStopped, g.Name)
+		}
+	case cluster.VerbMove, cluster.VerbFailover:
+		if !running {
+			return t.S(words.WhyNotOnline, g.Name)
+		}
+		if FirstOnline(st, g, g.Server) == "" {
+			return t.S(words.WhyNoOther, strings.Join(g.Policy, ", "))
+		}
+	}
+	return ""
+}
+
+// FirstOnline is the online server of highest priority in the group's policy, other
+// than the one named; "" where there is none.
+func FirstOnline(st *api.Status, g *api.Group, other string) string {
+	for _, name := range g.Policy {
+		if s := Server(st, name); s != nil && name != other && s.State == string(cluster.ServerOnline) {
+			return name
+		}
+	}
+	return ""
+}
+
+// Addresses lists the group's floating IPs.
+func Addresses(g *api.Group) []string {
+	var out []string
+	for i := range g.Resources {
+		if g.Resources[i].Kind == "floating_ip" {
+			out = append(out, g.Resources[i].Name)
+		}
+	}
+	return out
+}
+
+// CommandLine is what does the same from a shell.
+func CommandLine(v cluster.Verb, group, server string) string {
+	s := "baton " + string(v) + " " + quote(group)
+	if server != "" {
+		s += " " + quote(server)
+	}
+	return s
+}
+
+// quote makes a name one word of a shell.
+func quote(s string) string {
+	plain := s != ""
+	for _, r := range s {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_.:/@", r) || r > 0x7f) {
+			plain = false
+		}
+	}
+	if plain {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
