@@ -44,7 +44,7 @@ var rules = []rule{
 	{from: "daemon/guard", may: []string{"core/lease", "daemon/cgroup", "daemon/guard", "daemon/resource"}},
 	{from: "daemon/script", may: []string{"core/cluster", "daemon/cgroup", "daemon/script"}},
 	{from: "daemon/resource", may: []string{"core/cluster", "daemon/resource"}},
-	{from: "daemon/runner", may: []string{"core/cluster", "daemon/cgroup", "daemon/resource", "daemon/script"}},
+	{from: "daemon/runner", may: []string{"core/cluster", "daemon/cgroup", "daemon/guard/page", "daemon/resource", "daemon/script"}},
 	{from: "daemon", may: []string{"core", "conf", "daemon"}},
 	{from: "tui", may: []string{"tui", "daemon/api", "core/cluster", "conf"}},
 	{from: "contrib", may: []string{"contrib", "core", "conf", "daemon", "tui"}},

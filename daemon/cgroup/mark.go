@@ -20,21 +20,13 @@ const (
 	onlyStep            // with BATON_STEP: step children
 )
 
-// killMarked kills every marked process, again until a scan finds none: a process
-// that was born behind the scan's back is met by the next one. It gives up when
-// rounds find ever more, which a fork bomb can do; the caller tries again.
-func killMarked(mark string, steps stepFilter) error {
-	const rounds = 20
-	for range rounds {
-		pids, err := marked(mark, steps)
-		if err != nil || len(pids) == 0 {
-			return err
-		}
-		for _, pid := range pids {
-			killIfMarked(pid, mark, steps)
-		}
+// killMarked kills the marked processes that a scan finds, and says how many.
+func killMarked(mark string, steps stepFilter) (int, error) {
+	pids, err := marked(mark, steps)
+	for _, pid := range pids {
+		killIfMarked(pid, mark, steps)
 	}
-	return nil
+	return len(pids), err
 }
 
 // killIfMarked kills by pidfd, so that a process which got the number of one that

@@ -93,12 +93,8 @@ func (p Place) Kind() string {
 	return "cgroup"
 }
 
-// Kill kills every process of every group once, without waiting for their end.
-func (p Place) Kill() error {
-	return errors.Join(p.KillCgroup(), p.KillMarked())
-}
-
-// KillCgroup is the part of Kill that takes microseconds.
+// KillCgroup kills every process of every group that is in a cgroup, which takes
+// microseconds, without waiting for their end.
 func (p Place) KillCgroup() error {
 	if p.Dir == "" {
 		return nil
@@ -106,8 +102,19 @@ func (p Place) KillCgroup() error {
 	return killCgroup(p.Dir)
 }
 
-// KillMarked is the part of Kill that scans /proc.
-func (p Place) KillMarked() error { return killMarked(p.Mark, anyStep) }
+// Kill kills every process of every group and says whether any was left to kill. It
+// is to be called until that is false: the dying need a moment, and a process that was
+// born behind the scan's back is met by the next.
+func (p Place) Kill() (left bool, err error) {
+	if err := p.KillCgroup(); err != nil {
+		return true, err
+	}
+	n, err := killMarked(p.Mark, anyStep)
+	if err != nil || n > 0 || p.Dir == "" {
+		return n > 0, err
+	}
+	return isPopulated(p.Dir)
+}
 
 // Left says whether a process of any group is alive.
 func (p Place) Left() (bool, error) {

@@ -1,0 +1,262 @@
+package guard
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"baton/daemon/guard/page"
+)
+
+const (
+	// turn is the longest time between two looks at the page.
+	turn = 50 * time.Millisecond
+	// ownerLook is how often a guard without a session looks whether batond is there.
+	ownerLook = time.Second
+	// complain is how often it says again what it cannot clear.
+	complain = 5 * time.Second
+)
+
+// Main is the hidden sub-command "guard": --page FILE --spec FILE, and the page, locked,
+// as file 3. It returns the exit code.
+func Main(args []string) int {
+	flags := flag.NewFlagSet("guard", flag.ContinueOnError)
+	pagePath := flags.String("page", "", "the shared page")
+	specPath := flags.String("spec", "", "what to clear")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	p, err := newProcess(*pagePath, *specPath)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "batond guard:", err)
+		return 1
+	}
+	p.loop()
+	return 0
+}
+
+// process is the guard. All of it runs in one goroutine, but for the log.
+type process struct {
+	page  *page.Page
+	specs string // file
+	clear *clearer
+	owner string // file that batond has locked
+	log   *quietLog
+
+	spec      Spec // newest
+	nextRenew int64
+	nextOwner int64
+	nextWord  int64 // next complaint
+	renewOK   bool
+}
+
+func newProcess(pagePath, specPath string) (*process, error) {
+	// It is ended by nobody but itself and SIGKILL. A broken standard error is no
+	// reason to die either.
+	signal.Ignore(unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTSTP)
+	lock := os.NewFile(3, pagePath)
+	if lock == nil {
+		return nil, fmt.Errorf("started by hand: this is batond's own process")
+	}
+	unix.CloseOnExec(3)
+	// No unlocking here: the lock lasts as long as file 3 is open, that is to the end.
+	p := &process{specs: specPath, owner: filepath.Join(filepath.Dir(pagePath), ownerFile), log: newQuietLog(), renewOK: true}
+	var err error
+	if p.page, err = page.Map(lock); err != nil {
+		return nil, err
+	}
+	if err := p.page.Check(); err != nil {
+		return nil, err
+	}
+	if p.clear, err = newClearer(p.page); err != nil {
+		return nil, err
+	}
+	p.clear.turn = p.page.Beat
+	if err := p.readSpec(); err != nil {
+		return nil, err
+	}
+	for _, err := range harden() {
+		p.log.print(err.Error())
+	}
+	p.page.Idle()
+	p.page.Beat()
+	p.page.SetGuard(os.Getpid())
+	return p, nil
+}
+
+func (p *process) readSpec() error {
+	n := p.page.Spec()
+	b, err := os.ReadFile(p.specs)
+	if err != nil {
+		return err
+	}
+	var s Spec
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("%s: %w", p.specs, err)
+	}
+	p.spec = s
+	p.clear.add(s)
+	p.page.SetSpecSeen(n)
+	return nil
+}
+
+func (p *process) loop() {
+	for {
+		p.page.Beat()
+		if p.page.Spec() != p.page.SpecSeen() {
+			if err := p.readSpec(); err != nil {
+				p.log.print(fmt.Sprintf("the new configuration cannot be read, the old one stays: %v", err))
+				p.page.SetSpecSeen(p.page.Spec())
+			}
+		}
+		if p.page.FireIfDue() {
+			p.fire()
+			continue
+		}
+		state, now := p.page.Load(), page.Now()
+		if !state.Armed() {
+			if p.idle(now) {
+				return
+			}
+			time.Sleep(turn)
+			continue
+		}
+		if now >= p.nextRenew {
+			p.renew(now)
+		}
+		time.Sleep(min(turn, time.Duration(min(state.Deadline, p.nextRenew)-page.Now())))
+	}
+}
+
+// fire clears once and, where that was not enough, says so and lets the loop call it
+// again, for ever.
+func (p *process) fire() {
+	begin := page.Now()
+	state := p.page.Load()
+	left := p.clear.clear()
+	took := time.Duration(page.Now() - begin).Round(time.Millisecond)
+	if left == "" {
+		p.page.Forget()
+		p.page.Finish()
+		p.log.print(fmt.Sprintf("session %d is over and cleared within %s", state.Session, took))
+		p.nextWord = 0
+		return
+	}
+	// Here a reboot has its place, where the configuration asks for one.
+	if now := page.Now(); now-state.Deadline > int64(p.spec.Stop) && now >= p.nextWord {
+		p.nextWord = now + int64(complain)
+		p.log.print(fmt.Sprintf("session %d is over, and this server is not clear: %s", state.Session, left))
+	}
+	time.Sleep(10 * time.Millisecond)
+}
+
+func (p *process) renew(now int64) {
+	interval := min(max(p.spec.Timeout/10, 200*time.Millisecond), 500*time.Millisecond)
+	p.nextRenew = now + int64(interval)
+	err := p.clear.renew()
+	if err != nil && p.renewOK {
+		p.log.print(err.Error())
+	}
+	p.renewOK = err == nil
+}
+
+// idle is a turn without a session. It says whether to end: batond is gone.
+func (p *process) idle(now int64) bool {
+	// Nothing is left of what older configurations named.
+	p.clear.addrs, p.clear.places = map[netip.Addr]bool{}, nil
+	p.clear.add(p.spec)
+	if now < p.nextOwner {
+		return false
+	}
+	p.nextOwner = now + int64(ownerLook)
+	f, err := os.OpenFile(p.owner, os.O_RDWR, 0)
+	if err != nil {
+		return os.IsNotExist(err) // the state directory has been removed
+	}
+	if !tryLock(f) {
+		f.Close()
+		return false
+	}
+	// From here to the end no batond can attach, unless the session began just now.
+	if p.page.Load().Armed() {
+		f.Close()
+		return false
+	}
+	return true
+}
+
+// harden makes the process hard to delay. What is not allowed is said, and goes
+// without.
+func harden() []error {
+	var faults []error
+	if err := unix.Mlockall(unix.MCL_CURRENT); err == nil {
+		// Later pages when they are used: the Go runtime reserves more than it needs.
+		err = unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("lock later memory: %w", err))
+		}
+	} else {
+		faults = append(faults, fmt.Errorf("lock memory: %w", err))
+	}
+	if err := realtime(); err != nil {
+		faults = append(faults, fmt.Errorf("real-time scheduling: %w", err))
+	}
+	// Not the kernel's choice when memory is short.
+	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0); err != nil {
+		faults = append(faults, fmt.Errorf("keep from the OOM killer: %w", err))
+	}
+	return faults
+}
+
+// realtime puts every thread under SCHED_RR; threads to come inherit it.
+func realtime() error {
+	const priority = 10 // above everything ordinary, below the kernel's own threads (50)
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		tid, err := strconv.Atoi(t.Name())
+		if err != nil {
+			continue
+		}
+		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: priority}
+		if err := unix.SchedSetAttr(tid, &attr, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quietLog writes to standard error and the kernel's log without ever waiting for
+// them: a pipe whose reader hangs would hang the guard.
+type quietLog struct{ lines chan string }
+
+func newQuietLog() *quietLog {
+	l := &quietLog{lines: make(chan string, 64)} // full: dropped
+	kmsg, _ := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
+	go func() { // ends with the process
+		for s := range l.lines {
+			fmt.Fprintln(os.Stderr, "batond guard:", s)
+			if kmsg != nil {
+				fmt.Fprintln(kmsg, "batond guard:", s)
+			}
+		}
+	}()
+	return l
+}
+
+func (l *quietLog) print(s string) {
+	select {
+	case l.lines <- s:
+	default:
+	}
+}
