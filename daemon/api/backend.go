@@ -20,8 +20,7 @@ type Backend interface {
 	Events(after uint64, limit int) []cluster.Event
 	// Newest returns the newest events, at most limit, oldest first.
 	Newest(limit int) []cluster.Event
-	// MoreEvents is closed when there is an event that Events did not yet know, or
-	// when the daemon stops.
+	// MoreEvents is closed when there is an event that Events did not yet know.
 	MoreEvents() <-chan struct{}
 	// Operate returns once the log has the operation, or with an *Error why not. The
 	// operation's ID and Who are set.
