@@ -226,7 +226,7 @@ func TestHangingDisk(t *testing.T) {
 // was not synced.
 func TestKill(t *testing.T) {
 	dir := t.TempDir()
-	rounds := 12
+	rounds := 8
 	if testing.Short() {
 		rounds = 3
 	}
@@ -251,7 +251,7 @@ func TestKill(t *testing.T) {
 			}
 			if !kill {
 				kill = true
-				time.AfterFunc(time.Duration(5+round*7)*time.Millisecond, func() { _ = cmd.Process.Kill() })
+				time.AfterFunc(time.Duration(5+round*11)*time.Millisecond, func() { _ = cmd.Process.Kill() })
 			}
 		}
 		_ = cmd.Wait()
