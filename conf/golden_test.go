@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,5 +61,32 @@ func TestFixtures(t *testing.T) {
 			}
 			golden(t, strings.TrimSuffix(file, ".toml")+".golden", b.String())
 		})
+	}
+}
+
+// Goal: ten different faults in one file are all listed, each with its own line and a
+// remedy, and nothing besides. Method: each faulty line says its number.
+func TestTenFaults(t *testing.T) {
+	const path = "testdata/ten-faults.toml"
+	src, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []int
+	for i, line := range strings.Split(string(src), "\n") {
+		if strings.Contains(line, fmt.Sprintf("# %d: ", len(want)+1)) {
+			want = append(want, i+1)
+		}
+	}
+	_, err = Load(path)
+	var got []int
+	for _, p := range err.(Problems) {
+		got = append(got, p.Line)
+		if p.Key == "" || p.Message == "" || p.Remedy == "" {
+			t.Errorf("no key, message or remedy: %v", p)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) != 10 {
+		t.Errorf("lines of %d faults (-want +got):\n%s", len(want), diff)
 	}
 }

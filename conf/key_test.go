@@ -159,6 +159,7 @@ func TestLoadKeys(t *testing.T) {
 	path := filepath.Join(dir, "cluster.key")
 	write := func(mode os.FileMode) {
 		t.Helper()
+		os.Remove(path) // it may be read-only
 		if err := os.WriteFile(path, []byte(line), 0o600); err != nil {
 			t.Fatal(err)
 		}

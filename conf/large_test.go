@@ -8,11 +8,11 @@ import (
 )
 
 // Goal: no file within MaxFileSize keeps a command busy for long. Method: sources of
-// a quarter of that, each the worst for some part of the reading. The bound is generous,
+// an eighth of that, each the worst for some part of the reading. The bound is generous,
 // for slow machines under the race detector: whatever takes a time that grows with the
 // square of the size takes minutes.
 func TestParseLarge(t *testing.T) {
-	const size, bound = MaxFileSize / 4, 10 * time.Second
+	const size, bound = MaxFileSize / 8, 20 * time.Second
 	fill := func(line func(i int) string) string {
 		var b strings.Builder
 		for i := 0; b.Len() < size; i++ {

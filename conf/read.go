@@ -18,17 +18,6 @@ type reader struct {
 // line of a path, or of the nearest thing around it that stands in the file.
 func (r *reader) line(path string) int { return lineOf(r.lines, path) }
 
-func lineOf(lines map[string]int, path string) int {
-	for path != "" {
-		if n, ok := lines[path]; ok {
-			return n
-		}
-		cut := max(strings.LastIndexByte(path, '.'), strings.LastIndexByte(path, '['))
-		path = path[:max(cut, 0)]
-	}
-	return 1
-}
-
 func (r *reader) fail(path, message, remedy string) {
 	r.problems = append(r.problems, Problem{r.file, r.line(path), documented(path), message, remedy})
 }

@@ -396,23 +396,3 @@ func (s *scanner) endOfLine() int {
 	}
 	return len(s.src)
 }
-
-// join is the path of a key in a table.
-func join(table, key string) string {
-	bare := key != ""
-	for _, r := range key {
-		if !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' || r == '-') {
-			bare = false
-		}
-	}
-	if !bare {
-		key = strconv.Quote(key)
-	}
-	if table == "" {
-		return key
-	}
-	return table + "." + key
-}
-
-// at is the path of the i-th element of an array.
-func at(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -47,12 +46,6 @@ var laterChoices = map[string][]string{
 var repeated = map[tableName]bool{
 	"server": true, "group": true, "group.floating_ip": true, "group.partition": true, "group.nfs": true,
 }
-
-var index = regexp.MustCompile(`\[[0-9]+\]`)
-
-// documented is the key as README.md names it: the path without the places in
-// arrays.
-func documented(path string) string { return index.ReplaceAllString(path, "") }
 
 // isTable says whether the documented name is a table's, accepted now or later.
 func isTable(name string) bool {

@@ -154,7 +154,7 @@ func (r *repair) parse() (values map[string]any, whole bool) {
 		}
 		var pe toml.ParseError
 		if !errors.As(err, &pe) {
-			r.fail(1, "", "cannot be read: "+err.Error(), "compare it with the example files")
+			r.fail(1, "", "cannot be read: "+strings.TrimSpace(err.Error()), "compare it with the example files")
 			return nil, false
 		}
 		i := r.at(pe.Position.Line) // a round blanks one statement
