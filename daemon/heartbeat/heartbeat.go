@@ -106,7 +106,7 @@ func New(cfg Config) (*Heartbeat, error) {
 	h := &Heartbeat{cfg: cfg, log: cfg.Log}
 	h.drops.log = cfg.Log
 	var err error
-	if h.sealer, err = newSealer(cfg.Keys[0], cfg.Cluster, cfg.Self); err != nil {
+	if h.sealer, err = newSealer(cfg.Keys[0], newSalt(), cfg.Cluster, cfg.Self); err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", err)
 	}
 	h.opener = newOpener(cfg.Keys, cfg.Cluster, cfg.Self, len(cfg.Servers))

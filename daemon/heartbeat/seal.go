@@ -86,14 +86,15 @@ type sealer struct {
 	nonce [chacha20poly1305.NonceSize]byte // scratch
 }
 
-func newSealer(key []byte, cluster string, self int) (*sealer, error) {
-	s := &sealer{self: self}
-	if _, err := rand.Read(s.salt[:]); err != nil {
-		return nil, err
-	}
-	var err error
-	s.aead, err = deriveKey(key, s.salt, cluster, self)
-	return s, err
+// newSalt draws the salt of a run.
+func newSalt() (s salt) {
+	rand.Read(s[:]) // never fails: it ends the process instead
+	return s
+}
+
+func newSealer(key []byte, salt salt, cluster string, self int) (*sealer, error) {
+	aead, err := deriveKey(key, salt, cluster, self)
+	return &sealer{aead: aead, self: self, salt: salt}, err
 }
 
 // seal appends the datagram to b. A sequence must never be used twice for a path and
