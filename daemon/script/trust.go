@@ -18,20 +18,9 @@ func Trust(path string) error {
 	if !filepath.IsAbs(path) {
 		return fmt.Errorf("script %s: not an absolute path", path)
 	}
-	real, err := filepath.EvalSymlinks(path)
+	real, err := walk(path)
 	if err != nil {
-		return fmt.Errorf("script %w", err)
-	}
-	// Both the way as it is written and the way it leads.
-	for _, p := range []string{filepath.Clean(path), real} {
-		for dir := p; ; dir = filepath.Dir(dir) {
-			if err := trustOne(dir); err != nil {
-				return fmt.Errorf("script %s: %w", path, err)
-			}
-			if dir == "/" {
-				break
-			}
-		}
+		return fmt.Errorf("script %s: %w", path, err)
 	}
 	var st unix.Stat_t
 	if err := unix.Stat(real, &st); err != nil {
@@ -46,10 +35,49 @@ func Trust(path string) error {
 	return nil
 }
 
+// walk follows the path as the kernel does, looking at everything on the way: each
+// symbolic link, and the directories that it leads through.
+func walk(path string) (string, error) {
+	const most = 40 // links, as for the kernel
+	at := "/"
+	rest := strings.Split(path, "/")
+	if err := trustOne(at); err != nil {
+		return "", err
+	}
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			at = filepath.Dir(at)
+			continue
+		}
+		next := filepath.Join(at, name)
+		if err := trustOne(next); err != nil {
+			return "", err
+		}
+		target, err := os.Readlink(next)
+		if err != nil { // no link
+			at = next
+			continue
+		}
+		if links++; links > most {
+			return "", fmt.Errorf("%s: more than %d symbolic links", next, most)
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return at, nil
+}
+
 func trustOne(path string) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
-		return err
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if st.Uid != 0 && int(st.Uid) != os.Geteuid() && !unmappedRoot(st.Uid) {
 		return fmt.Errorf("%s belongs to uid %d, use chown root", path, st.Uid)
