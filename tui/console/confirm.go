@@ -274,7 +274,7 @@ func (c *confirm) effects(m *model, g *api.Group) []string {
 	switch c.verb {
 	case cluster.VerbStart:
 		if to == "" {
-			to = m.s(words.AutoTarget)
+			return []string{m.s(words.StartsAuto, n, lasted(g.LastStartMS))}
 		}
 		return []string{m.s(words.StartsOn, n, to, lasted(g.LastStartMS))}
 	case cluster.VerbStop:
@@ -315,17 +315,21 @@ func (c *confirm) warnings(m *model, g *api.Group) []string {
 			out = append(out, m.s(words.WarnFailedThere, cells.Clean(name)))
 		}
 	}
-	said := map[string]bool{}
 	pairs := picture.Pairs(m.st)
 	for i := range pairs {
-		if pairs[i].A != name && pairs[i].B != name {
+		p := &pairs[i]
+		// Who is down is not heard by anybody; that says nothing against the target.
+		if p.A != name && p.B != name || !picture.Present(m.st, p.A) || !picture.Present(m.st, p.B) {
 			continue
 		}
-		for k := range pairs[i].Links {
-			if l := &pairs[i].Links[k]; l.Sign.Kind == picture.Failed && !said[l.Name] {
-				said[l.Name] = true
-				out = append(out, m.s(words.WarnPath, cells.Clean(pairs[i].A)+"-"+cells.Clean(pairs[i].B), cells.Clean(l.Name)))
+		var lost []string
+		for k := range p.Links {
+			if p.Links[k].Sign.Kind == picture.Failed {
+				lost = append(lost, cells.Clean(p.Links[k].Name))
 			}
+		}
+		if len(lost) > 0 {
+			out = append(out, m.s(words.WarnPath, cells.Clean(p.A)+"-"+cells.Clean(p.B), strings.Join(lost, ", ")))
 		}
 	}
 	return out

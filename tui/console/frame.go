@@ -126,7 +126,7 @@ func (m *model) header(w int) []string {
 		}
 		segs = append(segs,
 			segment{bold(m.th.cut(cells.Clean(st.Cluster), 24)), 0},
-			segment{m.th.sign(sign.Kind, word), 0},
+			segment{m.th.sign(m.known(sign.Kind, word)), 0},
 			segment{m.s(words.ServersCount, picture.Online(st), len(st.Servers)), 1})
 		switch {
 		case !st.Quorum:
@@ -152,6 +152,14 @@ func (m *model) header(w int) []string {
 		out = append(out, m.th.kind(k, m.th.fit(" "+k.Glyph(m.th.ascii)+" "+s, w)))
 	}
 	return out
+}
+
+// known turns what a lost picture says into what was last known.
+func (m *model) known(k picture.Kind, word string) (picture.Kind, string) {
+	if m.freshness() == lost {
+		return picture.Unknown, m.s(words.LastKnown, word)
+	}
+	return k, word
 }
 
 func (m *model) tieKind() picture.Kind {

@@ -74,6 +74,6 @@ func (*help) draw(m *model, w int) (title string, body, foot []string) {
 	}
 	body = append(body, row)
 	return bold(m.s(words.HelpTitle, m.s(screens[m.screen]))), body, []string{
-		dim(m.th.cut(m.s(words.HelpGrey), w-1)), dim(m.th.cut(m.s(words.HelpRecord)+" "+m.s(words.HelpClose), w-1)),
+		dim(m.th.cut(m.s(words.HelpGrey), w-1)), dim(m.th.cut(m.s(words.HelpRecord), w-1)),
 	}
 }

@@ -56,7 +56,7 @@ func commands() []command {
 		{b: bind("", "3"), do: func(m *model) tea.Cmd { return m.show(onServers) }},
 		{b: bind("", "4"), do: func(m *model) tea.Cmd { return m.show(onEvents) }},
 
-		{b: bind("enter", "enter"), desc: words.KeyOpen, col: looking, place: 3, drop: 3, shown: listing, why: whyNothing, do: (*model).openIt},
+		{b: bind("enter", "enter"), desc: words.KeyOpen, col: looking, place: 3, drop: 3, shown: func(m *model) bool { return listing(m) && !detail(m) }, why: whyNothing, do: (*model).openIt},
 		{b: bind("esc", "esc"), desc: words.KeyBack, col: looking, place: 4, drop: 4, shown: func(m *model) bool {
 			return detail(m) || m.filter != "" || m.log.filter != "" || m.screen != onCluster
 		}, do: (*model).back},

@@ -54,7 +54,9 @@ func (m *model) groupDetail(g *api.Group, w, h int) []string {
 			out = append(out, " "+l)
 		}
 	}
-	out = append(out, dim(m.th.cut(" "+m.groupFacts(g), w)))
+	for _, l := range cells.Wrap(m.groupFacts(g), w-2, 2, m.th.tail()) {
+		out = append(out, dim(" "+l))
+	}
 	out = append(out, m.th.rule(m.s(words.ResourcesRule), "", w, false))
 	for i := range g.Resources {
 		r := &g.Resources[i]
@@ -116,8 +118,8 @@ func (m *model) serversScreen(w, h int) []string {
 	}
 	s := &st.Servers[at]
 	out = append(out, m.th.rule(cells.Clean(s.Name)+": "+m.s(words.HeartbeatTitle), "", w, false))
-	out = append(out, dim(m.th.cut("   "+m.th.fit(m.s(words.ColServer), 16)+" "+m.th.fit(m.s(words.ColPath), 8)+" "+m.th.fit(m.s(words.ColNetwork), 18)+" "+
-		m.th.fit(m.s(words.ColVerdict), 20)+" "+cells.Right(m.s(words.ColRTT), 7, "")+" "+cells.Right(m.s(words.ColLoss), 6, ""), w)))
+	out = append(out, dim(m.th.cut("   "+m.th.fit(m.s(words.ColServer), 12)+" "+m.th.fit(m.s(words.ColPath), 8)+" "+m.th.fit(m.s(words.ColNetwork), 17)+" "+
+		m.th.fit(m.s(words.ColVerdict), 18)+" "+cells.Right(m.s(words.ColRTT), 6, "")+" "+cells.Right(m.s(words.ColLoss), 5, ""), w)))
 	pairs := picture.Pairs(st)
 	for i := range pairs {
 		p := &pairs[i]
@@ -155,8 +157,8 @@ func (m *model) linkRow(other string, l *picture.Link) string {
 	if l.Loss >= 0 {
 		loss = fmt.Sprintf("%d%%", int(l.Loss*100+0.5))
 	}
-	return "   " + m.th.fit(cells.Clean(other), 16) + " " + m.th.fit(cells.Clean(l.Name), 8) + " " + m.th.fit(cells.Clean(l.Network), 18) + " " +
-		m.th.fit(m.th.sign(l.Sign.Kind, m.linkState(l)), 20) + " " + cells.Right(rtt, 7, "") + " " + cells.Right(loss, 6, "")
+	return "   " + m.th.fit(cells.Clean(other), 12) + " " + m.th.fit(cells.Clean(l.Name), 8) + " " + m.th.fit(cells.Clean(l.Network), 17) + " " +
+		m.th.fit(m.th.sign(l.Sign.Kind, m.linkWord(l, 16)), 18) + " " + cells.Right(rtt, 6, "") + " " + cells.Right(loss, 5, "")
 }
 
 // eventsScreen is the events over the selected one.

@@ -139,7 +139,7 @@ func (p *Pair) Sign() Kind {
 func PathsLost(st *api.Status) int {
 	n := 0
 	for _, p := range Pairs(st) {
-		if !present(st, p.A) || !present(st, p.B) {
+		if !Present(st, p.A) || !Present(st, p.B) {
 			continue
 		}
 		for i := range p.Links {
@@ -151,7 +151,8 @@ func PathsLost(st *api.Status) int {
 	return n
 }
 
-func present(st *api.Status, name string) bool {
+// Present says whether batond is to be expected on the server.
+func Present(st *api.Status, name string) bool {
 	s := Server(st, name)
 	return s != nil && s.State != string(cluster.ServerDown) && s.State != string(cluster.ServerStopped)
 }

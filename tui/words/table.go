@@ -39,7 +39,6 @@ const (
 	Connecting
 	ServersCount
 	LeaderIs
-	QuorumWord
 	TieIs
 	Rev
 	OperatorRole
@@ -60,7 +59,6 @@ const (
 	LastKnown
 	NotRunning
 	NoneThere
-	ByOperator
 	MoreBelow
 	HeartbeatPaths
 	HeartbeatTitle
@@ -75,13 +73,7 @@ const (
 	ColGroups
 	ColGroup
 	ColSince
-	ColResources
-	ColPriority
 	ColWhy
-	ColTime
-	ColSeverity
-	ColSource
-	ColText
 	ColPath
 	ColNetwork
 	ColVerdict
@@ -97,7 +89,6 @@ const (
 	GroupEventsRule
 	DetailRule
 	FloatingIP
-	FloatingIPShort
 	Script
 	Partition
 	NFS
@@ -105,7 +96,6 @@ const (
 	Auto
 	Manual
 	AutostartWord
-	LastTook
 	LastTookStart
 	LastTookStop
 	FailoversLine
@@ -155,7 +145,6 @@ const (
 	KeyQuit
 	KeyRedraw
 	KeyReconnect
-	KeyMouse
 	HelpTitle
 	HelpMove
 	HelpLook
@@ -164,7 +153,6 @@ const (
 	HelpSigns
 	HelpGrey
 	HelpRecord
-	HelpClose
 
 	// Actions and dialogs.
 	ActionsOn
@@ -181,13 +169,12 @@ const (
 	StartsOn
 	StopsStarts
 	TookLast
-	TookUnknown
+	StartsAuto
 	Clients
 	StaysStopped
 	FailoverIs
 	NextIs
 	WarnPath
-	WarnServer
 	WarnFailedThere
 	WarnRules
 	SameAs
@@ -282,7 +269,6 @@ var table = [last][2]string{
 	Connecting:   {"CONNECTING", "接続中"},
 	ServersCount: {"servers %d/%d", "サーバ %d/%d"},
 	LeaderIs:     {"leader %s", "リーダ %s"},
-	QuorumWord:   {"quorum", "過半数"},
 	TieIs:        {"tie", "調停"},
 	Rev:          {"rev %d", "版 %d"},
 	OperatorRole: {"OPERATOR", "操作可"},
@@ -301,7 +287,6 @@ var table = [last][2]string{
 	LastKnown:       {"last known: %s", "直前の状態: %s"},
 	NotRunning:      {"not running:", "停止中:"},
 	NoneThere:       {"(none)", "(なし)"},
-	ByOperator:      {"by operator", "操作による"},
 	MoreBelow:       {"+%d more", "ほか %d"},
 	HeartbeatPaths:  {"paths", "経路"},
 	HeartbeatTitle:  {"heartbeat", "ハートビート"},
@@ -316,13 +301,7 @@ var table = [last][2]string{
 	ColGroups:       {"groups", "グループ"},
 	ColGroup:        {"group", "グループ"},
 	ColSince:        {"since", "経過"},
-	ColResources:    {"resources", "資源"},
-	ColPriority:     {"prio", "順位"},
 	ColWhy:          {"why", "理由"},
-	ColTime:         {"time", "時刻"},
-	ColSeverity:     {"sev", "重要度"},
-	ColSource:       {"source", "発生元"},
-	ColText:         {"text", "内容"},
 	ColPath:         {"path", "経路"},
 	ColNetwork:      {"network", "ネットワーク"},
 	ColVerdict:      {"verdict", "判定"},
@@ -338,7 +317,6 @@ var table = [last][2]string{
 	GroupEventsRule: {"this group's events", "このグループのイベント"},
 	DetailRule:      {"detail", "詳細"},
 	FloatingIP:      {"floating IP", "フローティングIP"},
-	FloatingIPShort: {"ip", "IP"},
 	Script:          {"script", "スクリプト"},
 	Partition:       {"partition", "パーティション"},
 	NFS:             {"NFS", "NFS"},
@@ -346,7 +324,6 @@ var table = [last][2]string{
 	Auto:            {"auto", "自動"},
 	Manual:          {"manual", "手動"},
 	AutostartWord:   {"autostart %s, failback %s", "自動起動 %s、フェイルバック %s"},
-	LastTook:        {"last start %s, last stop %s", "前回の起動 %s、停止 %s"},
 	LastTookStart:   {"last start took %s", "前回の起動 %s"},
 	LastTookStop:    {"last stop took %s", "前回の停止 %s"},
 	FailoversLine:   {"failovers in a row: %d", "連続フェイルオーバ %d 回"},
@@ -394,8 +371,7 @@ var table = [last][2]string{
 	KeyQuit:      {"quit", "終了"},
 	KeyRedraw:    {"redraw", "再描画"},
 	KeyReconnect: {"reconnect now", "再接続"},
-	KeyMouse:     {"mouse on/off", "マウス切替"},
-	HelpTitle:    {"Keys on this screen (%s)", "この画面のキー (%s)"},
+	HelpTitle:    {"Keys on this screen (%s); any key closes this", "この画面のキー (%s) どのキーでも閉じます"},
 	HelpMove:     {"move around", "移動"},
 	HelpLook:     {"look", "参照"},
 	HelpAct:      {"act (asks first)", "操作 (確認あり)"},
@@ -403,7 +379,6 @@ var table = [last][2]string{
 	HelpSigns:    {"Signs (never colour alone)", "記号 (色だけでは示しません)"},
 	HelpGrey:     {"A grey key is not possible now: press it to see why.", "灰色のキーは今は使えません。押すと理由を表示します。"},
 	HelpRecord:   {"Every action is in the event log with your name.", "すべての操作は操作者名とともに記録されます。"},
-	HelpClose:    {"any key closes this", "どのキーでも閉じます"},
 
 	ActionsOn:        {"ACTIONS ON %s", "%s の操作"},
 	VerbStart:        {"START GROUP %s", "グループ %s の起動"},
@@ -413,19 +388,18 @@ var table = [last][2]string{
 	From:             {"from", "移動元"},
 	To:               {"to", "先"},
 	NowLine:          {"now", "現在"},
-	AutoTarget:       {"automatic: where it ran last, else by priority", "自動: 前回のサーバ、なければ優先順"},
+	AutoTarget:       {"automatic", "自動"},
 	TargetHint:       {"(left/right, %d of %d)", "(左右キー %d/%d)"},
 	StopsOn:          {"Stops its %d resources on %s%s.", "%[2]s で %[1]d 個の資源を停止します%[3]s。"},
 	StartsOn:         {"Starts its %d resources on %s%s.", "%[2]s で %[1]d 個の資源を起動します%[3]s。"},
-	StopsStarts:      {"Stops its %d resources on %s%s, then starts them on %s%s.", "%[2]s で %[1]d 個の資源を停止%[3]sし、%[4]s で起動%[5]sします。"},
+	StopsStarts:      {"Stops its %d resources on %s%s, then starts them on %s%s.", "%[2]s で %[1]d 個の資源を停止し%[3]s、%[4]s で起動します%[5]s。"},
 	TookLast:         {" (took %s last time)", " (前回 %s)"},
-	TookUnknown:      {"", ""},
+	StartsAuto:       {"Starts its %d resources where it ran last if that server is online, else on the first online one of its policy%s.", "前回のサーバが稼働中ならそこで、そうでなければ優先順で %d 個の資源を起動します%s。"},
 	Clients:          {"Clients of %s are cut off meanwhile.", "その間 %s の利用者は切断されます。"},
 	StaysStopped:     {"It stays stopped until an operator starts it or the cluster starts.", "操作者が起動するか、クラスタが起動するまで停止したままです。"},
 	FailoverIs:       {"As if a fault had been found in it: it is stopped on %s and started on the next server.", "異常を検出したときと同じく、%s で停止し、次のサーバで起動します。"},
 	NextIs:           {"Next server of its policy: %s", "ポリシの次のサーバ: %s"},
-	WarnPath:         {"%s: heartbeat path %s is lost.", "%s: ハートビート経路 %s が断です。"},
-	WarnServer:       {"%s is %s: %s", "%s は %s: %s"},
+	WarnPath:         {"%s: heartbeat lost on %s.", "%s: ハートビート断 (%s)。"},
 	WarnFailedThere:  {"%s failed while it ran there.", "%s はこのグループの運用中に故障しました。"},
 	WarnRules:        {"%s has another configuration file.", "%s の構成ファイルは異なります。"},
 	SameAs:           {"same as:  %s", "コマンド: %s"},

@@ -1,0 +1,173 @@
+// Package stage is a batond that plays what it is told: the real API on a real
+// socket, with pictures and events from a test or a benchmark in place of a cluster.
+// It is not for production and decides nothing.
+package stage
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"baton/core/cluster"
+	"baton/daemon/api"
+)
+
+// Daemon plays. Its methods may be called from any goroutine.
+type Daemon struct {
+	service *api.Service
+
+	mu      sync.Mutex
+	picture *api.Status
+	events  []cluster.Event
+	changed chan struct{} // closed at every change
+	asked   []cluster.Op
+	answer  func(op cluster.Op) error
+	silent  bool
+}
+
+// New opens the socket. The user who runs the test may operate.
+func New(socket string, st *api.Status, events []cluster.Event) (*Daemon, error) {
+	d := &Daemon{picture: st, events: events, changed: make(chan struct{})}
+	s, err := api.New(api.Config{Socket: socket, Backend: (*backend)(d), Permissions: api.Permissions{Own: os.Getuid(), Operate: -1, View: -1}})
+	if err != nil {
+		return nil, err
+	}
+	d.service = s
+	return d, nil
+}
+
+// Close takes the daemon away, as a crash would: streams break.
+func (d *Daemon) Close() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // at once
+	d.service.Close(ctx)
+}
+
+// Show changes the picture; whoever watches gets it at once. The function changes a
+// copy whose slices are its own.
+func (d *Daemon) Show(change func(*api.Status)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := *d.picture
+	st.Servers = append([]api.Server(nil), st.Servers...)
+	st.Groups = append([]api.Group(nil), st.Groups...)
+	st.Paths = append([]api.Path(nil), st.Paths...)
+	st.Ops = append([]cluster.Op(nil), st.Ops...)
+	change(&st)
+	d.picture = &st
+	d.wake()
+}
+
+// Say adds events to the log.
+func (d *Daemon) Say(events ...cluster.Event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.events = append(d.events, events...)
+	d.wake()
+}
+
+// Silence makes the daemon hang: connections stand, nothing is said any more.
+func (d *Daemon) Silence(on bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.silent = on
+	d.wake()
+}
+
+// Answer is called for every operation, without locks; nil accepts it.
+func (d *Daemon) Answer(f func(op cluster.Op) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.answer = f
+}
+
+// Asked are the operations that were asked for.
+func (d *Daemon) Asked() []cluster.Op {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]cluster.Op(nil), d.asked...)
+}
+
+// wake tells those who wait; the lock is held.
+func (d *Daemon) wake() {
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+func (d *Daemon) now() (st *api.Status, changed chan struct{}, silent bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := *d.picture
+	c.Time = time.Now().UnixMilli()
+	return &c, d.changed, d.silent
+}
+
+// backend is the daemon's side towards the API.
+type backend Daemon
+
+func (b *backend) Status(ctx context.Context) (*api.Status, error) {
+	st, _, _ := (*Daemon)(b).now()
+	return st, nil
+}
+
+func (b *backend) Watch(ctx context.Context) <-chan *api.Status {
+	out := make(chan *api.Status, 1)
+	go func() {
+		defer close(out)
+		for {
+			st, changed, silent := (*Daemon)(b).now()
+			if !silent {
+				select {
+				case <-out:
+				default:
+				}
+				out <- st
+			}
+			select {
+			case <-changed:
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func (b *backend) Events(after uint64, limit int) []cluster.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []cluster.Event
+	for _, e := range b.events {
+		if e.ID > after && len(out) < limit {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (b *backend) Newest(limit int) []cluster.Event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]cluster.Event(nil), b.events[max(len(b.events)-limit, 0):]...)
+}
+
+func (b *backend) MoreEvents() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changed
+}
+
+func (b *backend) Operate(_ context.Context, op cluster.Op) error {
+	b.mu.Lock()
+	b.asked = append(b.asked, op)
+	answer := b.answer
+	b.mu.Unlock()
+	if answer == nil {
+		return nil
+	}
+	return answer(op)
+}
+
+func (b *backend) Check(context.Context, cluster.Op) error { return nil }
