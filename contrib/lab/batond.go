@@ -184,7 +184,8 @@ func (l *Lab) Await(ctx context.Context, what string, ok func(*api.Status) bool)
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting until %s: %w\n%s", what, context.Cause(ctx), describe(last, lastErr))
+			return nil, errors.Join(append(l.Complaints(),
+				fmt.Errorf("waiting until %s: %w\n%s", what, context.Cause(ctx), describe(last, lastErr)))...)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"os"
 )
 
 // Group is one group to configure.
@@ -40,4 +41,20 @@ func (g *Group) fill(i, servers int) {
 			g.Policy = append(g.Policy, fmt.Sprintf("server%d", (i+k)%servers+1))
 		}
 	}
+}
+
+// WebGroup is a group with a tiny real service: an HTTP server on port 80 of its
+// floating IP that says which server answers.
+func WebGroup(name, address string) (Group, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return Group{}, err
+	}
+	pid := RunDir + "/" + name + ".pid"
+	return Group{
+		Name: name, Address: address,
+		// The script returns at once and the server goes on, as daemons do.
+		Start: fmt.Sprintf("'%s' %s web --addr %s:80 </dev/null >%s/%s.log 2>&1 &\necho $! >%s", exe, roleArg, address, RunDir, name, pid),
+		Stop:  fmt.Sprintf("read pid <%s && kill $pid", pid),
+	}, nil
 }

@@ -29,10 +29,11 @@ type Server struct {
 	dir    string // outside: holds run/, boot_id, disk (a link or directory) and log/
 	disk   string
 
-	mu     sync.Mutex
-	life   *life // nil: off
-	boots  int
-	batond *daemon // nil: never started in this life
+	mu      sync.Mutex
+	life    *life           // nil: off
+	batond  *daemon         // nil: never started in this life
+	pulled  map[string]bool // by network
+	stalled bool
 }
 
 // life is a server from power on to power off.
@@ -135,7 +136,10 @@ func (s *Server) Boot() error {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{"init of " + s.Name, roleArg, "init", string(spec)}
 	cmd.Env = []string{pathEnv}
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if log, err := os.OpenFile(s.LogPath("init"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err == nil {
+		defer log.Close()
+		cmd.Stdout, cmd.Stderr = log, log
+	}
 	cmd.ExtraFiles = []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC,
@@ -157,8 +161,7 @@ func (s *Server) Boot() error {
 		s.kill(l)
 		return fmt.Errorf("boot %s: %w", s.Name, err)
 	}
-	s.life = l
-	s.boots++
+	s.life, s.batond, s.pulled, s.stalled = l, nil, map[string]bool{}, false
 	s.lab.holders.add(s.Name, l.ns)
 	return nil
 }
@@ -241,7 +244,29 @@ func (s *Server) port(network string, up bool) error {
 	if l == nil {
 		return s.off("cable to " + network)
 	}
-	return s.lab.room.setPort(c, up, l.nl)
+	if err := s.lab.room.setPort(c, up, l.nl); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pulled[network] = !up
+	return nil
+}
+
+// Pulled reports whether the cable to a network is pulled.
+func (s *Server) Pulled(network string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pulled[network]
+}
+
+// Networks are those that the server has a cable to.
+func (s *Server) Networks() []string {
+	var names []string
+	for _, c := range s.cables {
+		names = append(names, c.network)
+	}
+	return names
 }
 
 func (s *Server) cable(network string) (cable, error) {
@@ -303,8 +328,20 @@ func (s *Server) signalAll(sig unix.Signal) error {
 	if l == nil {
 		return s.off(sig.String())
 	}
-	_, err := l.link.call(ask{Signal: int(sig), Pid: -1})
-	return err
+	if _, err := l.link.call(ask{Signal: int(sig), Pid: -1}); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stalled = sig == unix.SIGSTOP
+	return nil
+}
+
+// Stalled reports whether the server stands still.
+func (s *Server) Stalled() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stalled
 }
 
 // Do runs f on a thread inside the server's network namespace: sockets it opens are
