@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"baton/core/node"
@@ -13,8 +14,8 @@ type fault struct {
 	do     func(*world)
 }
 
-// faults are drawn by weight, one every 0.2 to 2.5 s of virtual time, so that
-// several are going on at once.
+// faults are drawn by weight, one every 0.2 to 2.5 s of virtual time (or half or a
+// quarter as often), so that several are going on at once.
 var faults = []fault{
 	{"partition", 4, func(w *world) { w.partition(false) }},
 	{"one-way partition", 2, func(w *world) { w.partition(true) }},
@@ -55,11 +56,13 @@ func (w *world) nextFault() {
 	k := w.dice.IntN(faultWeight)
 	for i := range faults {
 		if k -= faults[i].weight; k < 0 {
-			faults[i].do(w)
+			if !slices.Contains(w.opt.Without, faults[i].name) {
+				faults[i].do(w)
+			}
 			break
 		}
 	}
-	w.after(w.dice.between(200*time.Millisecond, 2500*time.Millisecond), w.nextFault)
+	w.after(w.pace*w.dice.between(200*time.Millisecond, 2500*time.Millisecond), w.nextFault)
 }
 
 // fault counts one and writes it down.

@@ -91,11 +91,9 @@ func (j *judge) view(s *server, l *life, v *node.View) {
 		j.w.note(s, "voters %v learners %v", v.Voters, v.Learner)
 		j.voters = v.Voters
 		j.w.moment(momentConf, s)
-		if o := j.w.wiped; o != nil && slices.Contains(v.Voters, o.name) && o.life != nil && s != o {
-			j.w.wiped = nil
-		}
 	}
 	st := v.State
+	j.replaced(v)
 	if st == nil || st.Index == 0 {
 		return
 	}
@@ -113,6 +111,21 @@ func (j *judge) view(s *server, l *life, v *node.View) {
 		j.sessions(s, j.newest, st)
 		j.newest = st
 		j.w.operators.see(st)
+	}
+}
+
+// replaced notices when a server that was wiped is a voter again: its old vote is
+// gone, and the new one is there.
+func (j *judge) replaced(v *node.View) {
+	w := j.w
+	if w.wiped == nil || !v.Quorum || v.State == nil || v.State.Index < j.newest.Index {
+		return
+	}
+	switch votes := slices.Contains(v.Voters, w.wiped.name); {
+	case !votes && slices.Contains(v.Learner, w.wiped.name):
+		w.unvoted = true
+	case votes && w.unvoted:
+		w.wiped, w.unvoted = nil, false
 	}
 }
 

@@ -55,6 +55,11 @@ func (w *world) strike(m moment, s *server) {
 			}
 		}
 	}
+	if m == momentLost && w.dice.chance(0.7) {
+		// The one that is given up is heard again just now (H3), or the leader goes
+		// and leaves its proposal to a successor who hears him (H4).
+		k = 4 - 3*w.dice.IntN(2)
+	}
 	switch k {
 	case 0:
 		w.partition(false)

@@ -63,6 +63,17 @@ func (n *network) reach(from, to int) (both, one bool) {
 	return both, one
 }
 
+// lossOnAll is the chance that a message is lost on every path that works.
+func (n *network) lossOnAll(from, to int) float64 {
+	all := 1.0
+	for p, loss := range n.loss {
+		if !n.isCut(link{from, to, p}) {
+			all *= loss
+		}
+	}
+	return min(all, 0.9) // it gets through at last
+}
+
 // cut cuts links for a while.
 func (w *world) cut(links []link, d time.Duration) {
 	n := w.net
@@ -153,10 +164,9 @@ func (w *world) streamed(m *node.Message) {
 	default:
 		return
 	}
-	for _, loss := range n.loss {
-		if w.dice.chance(loss / float64(n.paths)) {
-			d += 200 * time.Millisecond // sent again
-		}
+	// Streams go out on every path, and the first copy counts.
+	for w.dice.chance(n.lossOnAll(from, to)) {
+		d += 200 * time.Millisecond // sent again
 	}
 	arrives := w.now + d
 	last := &n.stream[from*n.servers+to]

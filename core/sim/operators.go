@@ -43,35 +43,63 @@ func (o *operators) next() {
 	if w.healed {
 		return
 	}
-	st := w.judge.newest
 	g := w.rules.Groups[w.dice.IntN(len(w.rules.Groups))].Name
-	to := ""
-	if w.dice.chance(0.7) {
-		to = w.any().name
-	}
 	switch k := w.dice.IntN(24); {
+	case k < 5:
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbMove, Group: g, Server: o.target(g)})
 	case k < 6:
-		o.ask(w.any(), cluster.Op{Verb: cluster.VerbMove, Group: g, Server: to})
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbRestart, Group: g})
 	case k < 8:
-		o.ask(w.any(), cluster.Op{Verb: cluster.VerbStop, Group: g})
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbStop, Group: g})
 	case k < 10:
-		o.ask(w.any(), cluster.Op{Verb: cluster.VerbStart, Group: g, Server: to})
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbStart, Group: g, Server: o.target(g)})
 	case k < 12:
-		o.ask(w.any(), cluster.Op{Verb: cluster.VerbFailover, Group: g})
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbFailover, Group: g})
 	case k < 13:
-		o.ask(w.any(), cluster.Op{Verb: cluster.VerbDisconnect, Server: w.any().name})
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbDisconnect, Server: w.any().name})
 	case k < 14:
-		o.ask(w.any(), cluster.Op{Verb: cluster.VerbReturn, Server: w.any().name, Revision: st.Revision})
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbReturn, Server: w.any().name, Revision: w.judge.newest.Revision})
 	case k < 15:
-		o.ask(w.any(), cluster.Op{Verb: cluster.VerbShutdown, Server: w.any().name})
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbShutdown, Server: w.any().name})
 	case k < 16 && w.dice.chance(0.2):
-		o.ask(w.any(), cluster.Op{Verb: cluster.VerbShutdownCluster})
+		o.ask(o.desk(), cluster.Op{Verb: cluster.VerbShutdownCluster})
 	case k < 19:
 		o.anomaly()
 	default:
 		o.care()
 	}
 	w.after(w.dice.between(300*time.Millisecond, 4*time.Second), o.next)
+}
+
+// desk is the server that an operator asks: mostly one where things can be decided.
+func (o *operators) desk() *server {
+	if l := o.w.leader(); l != nil && o.w.dice.chance(0.5) {
+		return l
+	}
+	return o.w.any()
+}
+
+// target is where an operator wants a group: nowhere in particular, somewhere
+// sensible, or anywhere.
+func (o *operators) target(group string) string {
+	w := o.w
+	switch k := w.dice.IntN(10); {
+	case k < 3:
+		return ""
+	case k < 9:
+		st := w.judge.newest
+		g := st.Group(group)
+		var good []string
+		for i := range st.Servers {
+			if s := &st.Servers[i]; s.State == cluster.ServerOnline && (g == nil || s.Name != g.Server) {
+				good = append(good, s.Name)
+			}
+		}
+		if len(good) > 0 {
+			return good[w.dice.IntN(len(good))]
+		}
+	}
+	return w.any().name
 }
 
 // remark writes lines into the event log, so that something is always being decided.
@@ -105,18 +133,18 @@ func (o *operators) anomaly() {
 // care is what an operator does who wants everything to run: detached servers are
 // returned, groups that stand still are started.
 func (o *operators) care() {
-	w, st := o.w, o.w.judge.newest
+	st := o.w.judge.newest
 	for i := range st.Servers {
 		if s := &st.Servers[i]; s.State == cluster.ServerDetached && s.Present {
-			o.ask(w.any(), cluster.Op{Verb: cluster.VerbReturn, Server: s.Name})
+			o.ask(o.desk(), cluster.Op{Verb: cluster.VerbReturn, Server: s.Name})
 		}
 	}
 	for i := range st.Groups {
 		switch g := &st.Groups[i]; {
 		case g.State == cluster.GroupFailed && g.Stuck:
-			o.ask(w.any(), cluster.Op{Verb: cluster.VerbStop, Group: g.Name})
+			o.ask(o.desk(), cluster.Op{Verb: cluster.VerbStop, Group: g.Name})
 		case g.State == cluster.GroupFailed || g.State == cluster.GroupStopped:
-			o.ask(w.any(), cluster.Op{Verb: cluster.VerbStart, Group: g.Name})
+			o.ask(o.desk(), cluster.Op{Verb: cluster.VerbStart, Group: g.Name})
 		}
 	}
 }

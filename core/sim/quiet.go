@@ -22,11 +22,17 @@ const (
 	// QuietLink cuts the leader off from one server only, then restarts batond on
 	// the others: hole H5. Only safety is asked for.
 	QuietLink Scenario = "link"
+	// QuietSplit leaves the leader with a minority, so that two leaders claim to lead
+	// for a while: hole H10. Safety only, too.
+	QuietSplit Scenario = "split"
 )
+
+// safetyOnly says that groups may be stopped, or stay down, in the scenario.
+func (k Scenario) safetyOnly() bool { return k == QuietLink || k == QuietSplit }
 
 // Scenarios are all of them.
 func Scenarios() []Scenario {
-	return []Scenario{QuietLeader, QuietFollower, QuietCut, QuietCutOther, QuietStall, QuietRestart, QuietPath, QuietLink}
+	return []Scenario{QuietLeader, QuietFollower, QuietCut, QuietCutOther, QuietStall, QuietRestart, QuietPath, QuietLink, QuietSplit}
 }
 
 // QuietResult is what came of one.
@@ -111,10 +117,10 @@ func (w *world) quiet(kind Scenario, q *QuietResult) {
 		}
 	}
 	switch {
-	case w.violation != nil || kind == QuietLink:
+	case w.violation != nil || kind.safetyOnly():
 	case takeover && q.Down == 0 && orphans > 0 && len(w.servers) > 2:
 		w.break_(BrokenLiveness, "12s after %s failed its groups are not all up", failed.name)
-	case !takeover && w.stats.Takes != takes:
+	case !takeover && w.stats.Takes != takes && q.Interrupted == 0:
 		w.break_(BrokenLiveness, "%d groups were taken though nothing had failed", w.stats.Takes-takes)
 	}
 }
@@ -157,6 +163,18 @@ func (w *world) quietFault(kind Scenario, failed *server) bool {
 				})
 			}
 		}
+	case QuietSplit:
+		minority := (len(w.servers) - 1) / 2
+		side := func(s int) bool { return (s-(failed.number-1)+len(w.servers))%len(w.servers) < minority }
+		var links []link
+		w.eachPair(func(from, to int) {
+			if side(from) != side(to) {
+				for p := range w.opt.Paths {
+					links = append(links, link{from, to, p})
+				}
+			}
+		})
+		w.cut(links, time.Hour)
 	default:
 		panic(fmt.Sprintf("sim: no scenario %q", kind))
 	}

@@ -41,6 +41,11 @@ type Options struct {
 	// MachineStalls also stops whole machines, guard included, for a while. That
 	// breaks an assumption of the protocol, so violations are expected.
 	MachineStalls bool
+	// Aim is the chance that an interesting moment draws a fault; 0: the seed decides
+	// between none, few and many.
+	Aim float64
+	// Without names faults that are left out, to look behind one that is understood.
+	Without []string
 	// Weaken leaves rules of the node out, to show that the simulator notices.
 	Weaken node.Weakness
 	// Trace, where not nil, gets one line per thing that happens; Packets adds the

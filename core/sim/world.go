@@ -34,10 +34,14 @@ type world struct {
 	// faults begin.
 	aim  float64
 	from time.Duration
+	// pace is how far apart the faults are; 1 is close.
+	pace time.Duration
 	// lastMoment holds back moments of one kind that come in a burst.
 	lastMoment [moments]time.Duration
-	// wiped is the server whose disk was wiped and that is no voter again yet.
-	wiped *server
+	// wiped is the server whose disk was wiped and that is no voter again yet; unvoted
+	// says that its old vote is gone.
+	wiped   *server
+	unvoted bool
 	// healed: the faults are over.
 	healed bool
 
@@ -59,6 +63,10 @@ func newWorld(o Options) *world {
 	}
 	w.failing = []float64{0, 0.05, 0.2}[w.dice.IntN(3)]
 	w.aim = []float64{0, 0.15, 0.5}[o.Seed%3]
+	if o.Aim > 0 {
+		w.aim = o.Aim
+	}
+	w.pace = []time.Duration{1, 1, 2, 4}[w.dice.IntN(4)]
 	w.from = 8 * time.Second
 	if w.dice.chance(0.2) {
 		w.from = 0 // the founding of the cluster among faults

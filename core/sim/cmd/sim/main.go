@@ -44,7 +44,7 @@ type command struct {
 
 func main() {
 	c := command{}
-	var sizes, quiet, profile string
+	var sizes, quiet, without, profile string
 	var weaken uint
 	flag.StringVar(&sizes, "n", cmp.Or(os.Getenv("BATON_SIM_N"), "3"), "numbers of servers, 2 to 16, with commas")
 	flag.Uint64Var(&c.seed, "seed", number("BATON_SIM_SEED", 1), "first seed")
@@ -58,10 +58,15 @@ func main() {
 	flag.IntVar(&c.stop, "stop", 5, "end after so many failures")
 	flag.DurationVar(&c.options.Faults, "faults", 60*time.Second, "virtual time with faults")
 	flag.Float64Var(&c.options.Drift, "drift", 0.005, "rate of the clocks within 1±this; above 0.005 the protocol promises nothing")
+	flag.Float64Var(&c.options.Aim, "aim", 0, "chance that an interesting moment draws a fault; 0: the seed decides")
 	flag.BoolVar(&c.options.MachineStalls, "machine-stalls", false, "stop whole machines too; the protocol promises nothing then")
 	flag.UintVar(&weaken, "weaken", 0, "bits of rules to leave out")
+	flag.StringVar(&without, "without", "", "faults to leave out, with commas")
 	flag.StringVar(&profile, "profile", "", "write a CPU profile to this file")
 	flag.Parse()
+	if without != "" {
+		c.options.Without = strings.Split(without, ",")
+	}
 	c.options.Weaken = node.Weakness(weaken)
 	for _, n := range strings.Split(sizes, ",") {
 		v, err := strconv.Atoi(n)
@@ -189,8 +194,8 @@ func (c *command) unusual() string {
 	text := ""
 	flag.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "drift", "machine-stalls", "weaken", "faults":
-			text += fmt.Sprintf(" -%s=%s", f.Name, f.Value)
+		case "drift", "machine-stalls", "weaken", "faults", "without", "aim":
+			text += fmt.Sprintf(" -%s=%q", f.Name, f.Value.String())
 		}
 	})
 	return text
@@ -207,7 +212,8 @@ func printTail(w io.Writer, b *bytes.Buffer, lines int) {
 func (c *command) quietly() (failures int) {
 	for _, n := range c.sizes {
 		for _, kind := range c.quiet {
-			touched, down, longest, measured := 0, time.Duration(0), time.Duration(0), 0
+			var touched []uint64
+			down, longest, measured := time.Duration(0), time.Duration(0), 0
 			for seed := c.seed; seed < c.seed+uint64(c.count); seed++ {
 				o := c.options
 				o.Servers, o.Seed = n, seed
@@ -222,7 +228,7 @@ func (c *command) quietly() (failures int) {
 						kind, n, seed, q.Violation, kind, n, seed, c.unusual())
 				}
 				if q.Interrupted > 0 {
-					touched++
+					touched = append(touched, seed)
 				}
 				if q.Down > 0 {
 					measured++
@@ -230,8 +236,8 @@ func (c *command) quietly() (failures int) {
 					longest = max(longest, q.Down)
 				}
 			}
-			fmt.Printf("%-10s n=%-2d %d runs: groups of servers that had not failed were stopped in %d; down mean %.2fs, at most %.2fs (%d measured)\n",
-				kind, n, c.count, touched, (down / time.Duration(max(measured, 1))).Seconds(), longest.Seconds(), measured)
+			fmt.Printf("%-10s n=%-2d %d runs: groups of servers that had not failed were stopped in %d %v; down mean %.2fs, at most %.2fs (%d measured)\n",
+				kind, n, c.count, len(touched), touched[:min(len(touched), 3)], (down / time.Duration(max(measured, 1))).Seconds(), longest.Seconds(), measured)
 		}
 	}
 	return failures
