@@ -49,6 +49,9 @@ type Config struct {
 	// Adopt is the end of the lease that the guard still holds for the stored
 	// session, which goes on then, Clean or not; 0 means none.
 	Adopt lease.Instant
+	// Over is the highest session that the guard has cleared since the boot: it takes
+	// no session up to it any more, even where the store was wiped and begins anew.
+	Over uint64
 	// Weaken leaves out rules, to show that the simulator notices. Zero in batond.
 	Weaken Weakness
 }

@@ -108,6 +108,7 @@ func New(cfg Config, img Image, now Now) (*Node, Output, error) {
 // wake begins a life: a new start count, the old session where its lease still runs,
 // else a new one.
 func (n *Node) wake(img image) {
+	n.floor = n.cfg.Over
 	id := n.id
 	id.Start++
 	if id.Raft == 0 {
@@ -121,7 +122,7 @@ func (n *Node) wake(img image) {
 		n.inherited = !n.cfg.Clean
 		n.clean = true // nothing of an older session
 	case n.cfg.Clean:
-		id.Session++
+		id.Session = max(id.Session, n.floor) + 1
 		n.journal.forget(n)
 	default:
 		n.held.Lapsed = true // Cleared will come
