@@ -183,7 +183,7 @@ func (l *loop) clearing() uint64 {
 	l.cleared, l.refused = session, 0
 	switch {
 	case refused != 0:
-		return max(refused, session)
+		return refused
 	case session != was:
 		return session
 	}
@@ -282,6 +282,14 @@ func (l *loop) put(in node.Input) {
 	select {
 	case l.inputs <- in:
 	case <-l.done:
+	}
+}
+
+// offer gives the loop an input that may be lost, such as a line for the event log.
+func (l *loop) offer(in node.Input) {
+	select {
+	case l.inputs <- in:
+	default:
 	}
 }
 

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"baton/conf"
+	"baton/core/cluster"
+	"baton/core/lease"
+	"baton/core/node"
+	"baton/daemon/cgroup"
+	"baton/daemon/guard"
+	"baton/daemon/heartbeat"
+	"baton/daemon/resource/floatingip"
+	"baton/daemon/runner"
+	"baton/daemon/store"
+)
+
+// machine is this server: the hands of the loop. The embedded guard extends, disarms
+// and says what it has cleared; all of that is memory only.
+type machine struct {
+	*guard.Guard
+	place  cgroup.Place
+	store  *store.Store
+	beat   *heartbeat.Heartbeat
+	stream sender
+	runner *runner.Runner
+	watch  *addressWatch
+	loop   *loop
+	desk   *desk
+
+	lease atomic.Int64 // end of the lease, as extended last; CLOCK_BOOTTIME, ns
+}
+
+// sender is the peer streams.
+type sender interface{ Send([]node.Message) }
+
+// Extend moves the guard's deadline.
+func (m *machine) Extend(session uint64, end lease.Instant) bool {
+	if !m.Guard.Extend(session, end) {
+		return false
+	}
+	m.lease.Store(int64(end))
+	return true
+}
+
+// Write hands a batch to the store's writer.
+func (m *machine) Write(b node.Batch) { m.store.Write(b) }
+
+// Send hands each message to the side that carries its kind; each skips the other's.
+func (m *machine) Send(msgs []node.Message) {
+	m.beat.Send(msgs)
+	m.stream.Send(msgs)
+}
+
+// Run carries out a step in a process of its own.
+func (m *machine) Run(r node.Run) {
+	m.watch.pause(r.Step)
+	done := func(o cluster.Outcome) {
+		m.desk.ended(r.Step, o)
+		m.loop.put(node.Input{Result: &node.StepResult{Token: r.Step.Token, Outcome: o}})
+	}
+	if r.Adopt {
+		m.runner.Adopt(r.Step, done)
+		return
+	}
+	left := lease.Instant(m.lease.Load()).Sub(readClock().Mono)
+	m.runner.Run(r.Step, max(0, left), done)
+}
+
+// addressWatch tells the node when an address of a group that is online here stops
+// working.
+type addressWatch struct {
+	watcher *floatingip.Watcher
+	ips     map[string][]floatingip.Spec // of the groups that are watched
+
+	mu sync.Mutex
+	on map[string]bool // groups that are watched now
+}
+
+func newAddressWatch(c *conf.Config, put func(node.Input)) *addressWatch {
+	return &addressWatch{
+		ips: watchedIPs(c), on: map[string]bool{},
+		watcher: floatingip.NewWatcher(func(f floatingip.Fault) {
+			put(node.Input{Anomaly: &node.LocalFault{Group: f.Group, Resource: conf.ResourceFloatingIP, Text: f.Text}})
+		}),
+	}
+}
+
+func (w *addressWatch) run(ctx context.Context, log *slog.Logger) {
+	w.watcher.Run(ctx, func(err error) { log.Warn("floating IPs are watched by looking only", "error", err) })
+}
+
+// pause ends the watching before a step touches the group's addresses.
+func (w *addressWatch) pause(st cluster.Step) {
+	if st.Kind == cluster.StepRecover {
+		return // runs a script and nothing else
+	}
+	w.set(st.Group, false)
+}
+
+// follow watches the groups that are online here with nothing under way. A view may
+// be a little old; the node takes an anomaly only of a group that is online here.
+func (w *addressWatch) follow(v *node.View) {
+	for name := range w.ips {
+		g := v.State.Group(name)
+		w.set(name, g != nil && g.State == cluster.GroupOnline && g.Server == v.Server && g.Step == nil && v.Lease > 0)
+	}
+}
+
+func (w *addressWatch) set(group string, on bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.on[group] == on || len(w.ips[group]) == 0 {
+		return
+	}
+	w.on[group] = on
+	if on {
+		w.watcher.Set(group, w.ips[group])
+	} else {
+		w.watcher.Set(group, nil)
+	}
+}
+
+// figures sorts what the heartbeats measured by sender and path.
+func figures(st heartbeat.Stats, servers, paths int) [][]pathFigures {
+	out := make([][]pathFigures, servers)
+	for i := range out {
+		out[i] = make([]pathFigures, paths)
+		for k := range out[i] {
+			out[i][k] = pathFigures{Age: -1, Loss: -1, RTT: -1}
+		}
+	}
+	for _, d := range st.Paths {
+		if d.From >= 1 && d.From <= servers && d.Path < paths {
+			out[d.From-1][d.Path] = pathFigures{Age: d.Age, Loss: d.Loss, RTT: d.RTT}
+		}
+	}
+	return out
+}
+
+// progressEvent is a line for the event log about a step that takes longer than
+// usual, such as the wait for an address that another machine has.
+func progressEvent(st cluster.Step, text string) *cluster.Event {
+	return &cluster.Event{
+		Severity: cluster.Warn, Code: "step-progress", Group: st.Group,
+		Text: fmt.Sprintf("%s of %s: %s", st.Kind, st.Group, text),
+	}
+}
+
+// clearPatience is how long the start waits for the guard to clear what an earlier
+// batond left. After that batond runs, and the node waits.
+const clearPatience = 10 * time.Second
