@@ -63,7 +63,7 @@ type Config struct {
 	Command []string
 	// Notice is told what an operator should know: the guard has died, no memory
 	// file system. It may be called from any goroutine and must not block.
-	Notice func(text string)
+	Notice func(text string) `json:"-"`
 }
 
 // Guard is batond's side of its guard.
@@ -132,7 +132,15 @@ func (g *Guard) open(dir string) error {
 	if g.page, err = page.Map(f); err != nil {
 		return err
 	}
-	alive := !tryLock(f)
+	// By another open file: a mapping keeps its own open, and with it the lock.
+	lock, err := lockPage(g.path)
+	if err != nil {
+		return err
+	}
+	alive := lock == nil
+	if !alive {
+		defer lock.Close()
+	}
 	if alive {
 		// A page of another version cannot be taken over: see Check's remedy.
 		if err := g.page.Check(); err != nil {
@@ -259,6 +267,19 @@ func lockOwner(path string) (*os.File, error) {
 			f.Close()
 			return nil, fmt.Errorf("%s is locked: another batond runs on this state directory", path)
 		}
+	}
+	return f, nil
+}
+
+// lockPage locks the page and returns it, or nil where a living guard has the lock.
+func lockPage(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	if !tryLock(f) {
+		f.Close()
+		return nil, nil
 	}
 	return f, nil
 }

@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -83,8 +83,8 @@ func newProcess(pagePath, specPath string) (*process, error) {
 	if err := p.readSpec(); err != nil {
 		return nil, err
 	}
-	for _, err := range harden() {
-		p.log.print(err.Error())
+	if err := harden(); err != nil {
+		p.log.print(fmt.Sprintf("goes without what it may not have: %s", strings.ReplaceAll(err.Error(), "\n", "; ")))
 	}
 	p.page.Idle()
 	p.page.Beat()
@@ -191,49 +191,6 @@ func (p *process) idle(now int64) bool {
 		return false
 	}
 	return true
-}
-
-// harden makes the process hard to delay. What is not allowed is said, and goes
-// without.
-func harden() []error {
-	var faults []error
-	if err := unix.Mlockall(unix.MCL_CURRENT); err == nil {
-		// Later pages when they are used: the Go runtime reserves more than it needs.
-		err = unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("lock later memory: %w", err))
-		}
-	} else {
-		faults = append(faults, fmt.Errorf("lock memory: %w", err))
-	}
-	if err := realtime(); err != nil {
-		faults = append(faults, fmt.Errorf("real-time scheduling: %w", err))
-	}
-	// Not the kernel's choice when memory is short.
-	if err := os.WriteFile("/proc/self/oom_score_adj", []byte("-1000"), 0); err != nil {
-		faults = append(faults, fmt.Errorf("keep from the OOM killer: %w", err))
-	}
-	return faults
-}
-
-// realtime puts every thread under SCHED_RR; threads to come inherit it.
-func realtime() error {
-	const priority = 10 // above everything ordinary, below the kernel's own threads (50)
-	tasks, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return err
-	}
-	for _, t := range tasks {
-		tid, err := strconv.Atoi(t.Name())
-		if err != nil {
-			continue
-		}
-		attr := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: priority}
-		if err := unix.SchedSetAttr(tid, &attr, 0); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // quietLog writes to standard error and the kernel's log without ever waiting for

@@ -41,25 +41,12 @@ func (s *supervisor) begin() error {
 		return err
 	}
 	s.spare.add(s.guard.config.Spec)
-	if lock, err := s.free(); err != nil {
+	if lock, err := lockPage(s.guard.path); err != nil {
 		return err
 	} else if lock != nil {
 		return s.start(lock)
 	}
 	return s.attach()
-}
-
-// free locks the page and returns it, or nil where a living guard has the lock.
-func (s *supervisor) free() (*os.File, error) {
-	f, err := os.OpenFile(s.guard.path, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	if !tryLock(f) {
-		f.Close()
-		return nil, nil
-	}
-	return f, nil
 }
 
 // start starts a guard that inherits the locked page as file 3.
@@ -115,7 +102,7 @@ func (s *supervisor) attach() error {
 			fd, err := unix.PidfdOpen(pid, 0)
 			if err == nil {
 				// Still locked with the pidfd open: the number cannot be another's.
-				lock, err := s.free()
+				lock, err := lockPage(s.guard.path)
 				if err == nil && lock == nil && p.Guard() == pid {
 					s.pidfd, s.pid = fd, pid
 					return nil
@@ -183,7 +170,7 @@ func (s *supervisor) run(ctx context.Context) {
 // without starts a new guard. Where none has come up within E, the session ends and
 // is cleared from here.
 func (s *supervisor) without(lost time.Time) {
-	lock, err := s.free()
+	lock, err := lockPage(s.guard.path)
 	if err == nil && lock != nil {
 		if err = s.start(lock); err == nil {
 			return
