@@ -131,8 +131,13 @@ type run struct {
 	salt    salt
 	aead    cipher.AEAD
 	used    uint64 // opener.clock at its last datagram
-	windows [MaxPaths]window
+	windows [MaxPaths]wire.Window
 }
+
+// windowSize is how far behind the newest sequence an older one is still taken. A
+// path carries some ten datagrams a second per pair: 256 is twenty seconds, and what
+// is that late is of no use.
+const windowSize = 256
 
 func newOpener(keys [][]byte, cluster string, self, servers int) *opener {
 	return &opener{
@@ -165,7 +170,7 @@ func (o *opener) open(path int, b []byte) (node.Message, uint64, *run, drop) {
 
 	o.mu.Lock()
 	known := o.find(&h)
-	if known != nil && !known.windows[path].fresh(h.seq) {
+	if known != nil && !known.windows[path].Fresh(h.seq) {
 		o.mu.Unlock()
 		return none, 0, nil, dropReplayed // without the work of opening it
 	}
@@ -193,7 +198,7 @@ func (o *opener) open(path int, b []byte) (node.Message, uint64, *run, drop) {
 		o.newest[h.sender] = m.Life
 		r = o.insert(&h, aead)
 	}
-	if !r.windows[path].accept(h.seq) {
+	if !r.windows[path].Accept(h.seq) {
 		return none, 0, nil, dropReplayed
 	}
 	o.clock++
@@ -241,6 +246,9 @@ func (o *opener) find(h *head) *run {
 // that was heard least lately if there are too many.
 func (o *opener) insert(h *head, a cipher.AEAD) *run {
 	r := &run{salt: h.salt, aead: a}
+	for i := range r.windows {
+		r.windows[i] = wire.NewWindow(windowSize)
+	}
 	runs := o.senders[h.sender]
 	if len(runs) < keepRuns {
 		o.senders[h.sender] = append(runs, r)

@@ -11,7 +11,6 @@ import (
 	"baton/daemon/wire"
 
 	"golang.org/x/crypto/chacha20poly1305"
-	"pgregory.net/rapid"
 )
 
 var (
@@ -234,35 +233,6 @@ func TestNonces(t *testing.T) {
 			}
 		}
 	}
-}
-
-// The window does what a set of all sequences ever accepted does, but for what is
-// too old.
-func TestWindow(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var w window
-		seen := map[uint64]bool{}
-		high := uint64(0)
-		step := rapid.OneOf(rapid.Uint64Range(0, 3), rapid.Uint64Range(0, 2*windowSize), rapid.Uint64())
-		for range rapid.IntRange(1, 200).Draw(t, "steps") {
-			seq := high + step.Draw(t, "ahead")
-			if back := step.Draw(t, "back"); rapid.Bool().Draw(t, "late") && back <= high {
-				seq = high - back
-			}
-			tooOld := seq <= high && high-seq >= windowSize
-			want := seq != 0 && !seen[seq] && !tooOld
-			if got := w.fresh(seq); got != want {
-				t.Fatalf("sequence %d, highest %d: fresh %v, want %v", seq, high, got, want)
-			}
-			if got := w.accept(seq); got != want {
-				t.Fatalf("sequence %d, highest %d: accepted %v, want %v", seq, high, got, want)
-			}
-			if want {
-				seen[seq] = true
-				high = max(high, seq)
-			}
-		}
-	})
 }
 
 // Whatever comes from the network is dropped without a panic, unless it is, byte for
