@@ -80,7 +80,10 @@ const (
 // State is what the servers agree on. The exported functions that change it are
 // Apply and nothing else.
 type State struct {
-	Version  int      `json:"version"`
+	Version int `json:"version"`
+	// ID is drawn when the cluster is founded: it tells a cluster from another one of
+	// the same name.
+	ID       uint64   `json:"id,omitempty"`
 	Index    uint64   `json:"index"`    // of the last applied entry
 	Revision uint64   `json:"revision"` // index of the last entry that changed what an operator sees
 	Phase    Phase    `json:"phase"`
@@ -364,6 +367,8 @@ type Op struct {
 	Text     string  `json:"text,omitempty"` // result or refusal, one sentence
 	Code     string  `json:"code,omitempty"` // refusal: stable code
 	Hint     string  `json:"hint,omitempty"` // refusal: what would help
+	// Changed is the index of the entry that began, refused or ended it.
+	Changed uint64 `json:"changed,omitempty"`
 }
 
 // Who asked for an operation.

@@ -31,6 +31,10 @@ type identity struct {
 	Start   uint64       `json:"start"`   // how many times batond has started on this disk
 	Session uint64       `json:"session"` // newest session number taken
 	Epoch   epoch.ID     `json:"epoch"`
+	// Sealed: the server takes no part in Epoch any more (D3). Claimed: it may have
+	// claimed the next one, so it must not drop its log before that is decided (D5).
+	Sealed  bool `json:"sealed,omitempty"`
+	Claimed bool `json:"claimed,omitempty"`
 }
 
 // image is a store's content, understood.
@@ -165,7 +169,17 @@ func (n *Node) isStuck() bool {
 	return len(n.pending) > 0 && n.now.Mono.Sub(n.pending[0].at) > n.p.Elect
 }
 
-func (n *Node) putIdentity(id identity) { n.putKey(keyIdentity, mustJSON(id)) }
+// writeIdentity changes the identity: first on disk, then, when the disk has it, in
+// n.id, and then it calls then. Changes build on those still being written, so that
+// one does not undo another.
+func (n *Node) writeIdentity(change func(*identity), then func()) {
+	change(&n.nextID)
+	n.putKey(keyIdentity, mustJSON(n.nextID))
+	n.persist(func() {
+		change(&n.id)
+		then()
+	})
+}
 
 // mustJSON encodes values that cannot fail: structs of numbers, strings and slices.
 func mustJSON(v any) []byte {

@@ -29,6 +29,7 @@ func (n *Node) duties() {
 	n.letIn()
 	n.beginCluster()
 	n.changeMembers()
+	n.raiseRegister()
 }
 
 func sameRules(a, b cluster.Config) bool { return hashRules(a) == hashRules(b) }
@@ -201,14 +202,15 @@ func (n *Node) changeMembers() {
 			continue
 		}
 		p := &n.peers[s]
-		pr := epoch.Presence{ID: p.life.Raft, Heard: n.hearsUs(s)}
+		sealed := n.half.seals[s].id == p.life.Raft && p.life.Raft != 0
+		pr := epoch.Presence{ID: p.life.Raft, Heard: n.hearsUs(s) && !sealed}
 		pr.CaughtUp = progress[uint64(p.life.Raft)].Match+caughtUpWithin >= n.applied
 		if srv := n.state.Server(n.cfg.Servers[s-1]); srv != nil {
-			pr.Gone = srv.Session == 0 && n.silentFor(s) >= n.p.Timeout && n.now.Mono.Sub(n.lead.since) >= n.p.Timeout
+			pr.Gone = sealed || srv.Session == 0 && n.silentFor(s) >= n.p.Timeout && n.now.Mono.Sub(n.lead.since) >= n.p.Timeout
 		}
 		there[s-1] = pr
 	}
-	c := epoch.Next(n.members, n.id.Raft, there, false)
+	c := epoch.Next(n.members, n.id.Raft, there, n.cfg.Tiebreaker)
 	if c == (epoch.Change{}) {
 		return
 	}

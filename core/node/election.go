@@ -157,6 +157,9 @@ func (n *Node) leaderSelf() {
 		return
 	}
 	n.supportSelf()
+	if o := n.openedFor(n.cfg.Self); o != 0 && n.leaderLease() > n.now.Mono {
+		n.firstSession(o - 1)
+	}
 	s := n.server()
 	if s == nil || s.Session == 0 || s.Session != n.id.Session || n.lead.members[n.cfg.Self].ending == s.Session {
 		return
@@ -211,34 +214,32 @@ func (n *Node) foundFirst() {
 		}
 	}
 	e := epoch.ID{Number: 1, Founder: n.id.Raft}
-	st := &cluster.State{Version: cluster.Version, Index: 1}
+	st := &cluster.State{Version: cluster.Version, Index: 1, ID: n.cfg.Random() | 1}
 	snap := &pb.Snapshot{Data: st.Encode(), Metadata: &pb.SnapshotMetadata{
 		ConfState: &pb.ConfState{Voters: []uint64{uint64(n.id.Raft)}}, Index: proto.Uint64(1), Term: proto.Uint64(1),
 	}}
 	hard := &pb.HardState{Term: proto.Uint64(1), Vote: proto.Uint64(0), Commit: proto.Uint64(1)}
-	n.enter(e, hard, snap, func() { _ = n.rn.Campaign() })
+	n.enter(e, n.id.Raft, hard, snap, func() { _ = n.rn.Campaign() })
 }
 
 // join enters a higher epoch, blank; its leader sends the log (D9).
 func (n *Node) join(e epoch.ID) {
-	n.enter(e, &pb.HardState{}, nil, nil)
+	n.enter(e, n.id.Raft, &pb.HardState{}, nil, nil)
 }
 
 // enter leaves the epoch this server is in and enters another. Nothing is said in
 // the new one before the disk has it.
-func (n *Node) enter(e epoch.ID, hard *pb.HardState, snap *pb.Snapshot, then func()) {
-	id := n.id
-	id.Epoch = e
-	n.rn, n.lead, n.busy = nil, nil, true
+func (n *Node) enter(e epoch.ID, raftID epoch.RaftID, hard *pb.HardState, snap *pb.Snapshot, then func()) {
+	n.rn, n.lead, n.busy, n.sealing = nil, nil, true, false
 	n.deleteKeys(prefixEntry, endOf(prefixEntry))
 	n.deleteKey(keySnapshot)
 	n.putKey(keyHard, mustProto(hard))
 	if snap != nil {
 		n.putKey(keySnapshot, mustProto(snap))
 	}
-	n.putIdentity(id)
-	n.persist(func() {
-		n.id.Epoch = e
+	enter := func(id *identity) { id.Epoch, id.Raft, id.Sealed, id.Claimed = e, raftID, false, false }
+	n.writeIdentity(enter, func() {
+		n.half = newHalf(len(n.cfg.Servers))
 		n.openRaft(hard, snap, nil)
 		if then != nil {
 			then()

@@ -23,6 +23,7 @@ type peer struct {
 	session uint64
 	boot    string
 	leaving bool
+	stuck   bool
 	hears   [MaxServers]uint8
 	rules   uint64
 	echoed  lease.Instant // sending of the newest message of ours it has shown to have received
@@ -94,12 +95,14 @@ func (n *Node) message(kind MessageKind, s int) Message {
 	m.Seq = p.sent
 	m.Session = n.offer()
 	m.Boot = n.cfg.Boot
-	m.Leaving = n.leave != nil
+	m.Leaving, m.Stuck = n.leave != nil, n.isStuck()
 	m.Rules = n.rulesHash
 	m.Hears = n.hears()
 	if n.leaderLease() > n.now.Mono {
-		m.Ended = n.endedFor(s)
+		m.Ended, m.Opened = n.endedFor(s), n.openedFor(s)
+		m.Voters, m.Applied = n.members.Voters, n.applied
 	}
+	m.Seal = n.ownSeal()
 	return m
 }
 
@@ -164,11 +167,15 @@ func (n *Node) receive(pk Packet) {
 			p.echoed = at
 		}
 	}
-	if n.meetEpoch(m) {
+	if n.meetEpoch(m) || n.sealedForNothing(m) {
 		return
 	}
-	if m.Epoch == n.id.Epoch && m.Leader && m.Ended != 0 {
+	n.hearSeal(m)
+	if m.Leader && m.Ended != 0 {
 		n.sessionOver(m.Ended)
+	}
+	if m.Leader && m.Opened != 0 {
+		n.firstSession(m.Opened - 1)
 	}
 	switch m.Kind {
 	case MsgHeartbeat:
@@ -213,14 +220,15 @@ func (n *Node) hear(p *peer, m Message) {
 	}
 	p.seq = m.Seq
 	p.epoch, p.term, p.leads, p.session = m.Epoch, m.Term, m.Leader, m.Session
-	p.boot, p.leaving, p.hears, p.rules = m.Boot, m.Leaving, m.Hears, m.Rules
+	p.boot, p.leaving, p.stuck, p.hears, p.rules = m.Boot, m.Leaving, m.Stuck, m.Hears, m.Rules
 }
 
 // meetEpoch joins a higher epoch. It reports whether the message concerns an epoch
 // that this server is not in.
 func (n *Node) meetEpoch(m Message) bool {
 	if m.Epoch.Number > n.id.Epoch.Number {
-		if !n.isEntering() {
+		// Only a server that takes part in it introduces an epoch (D9).
+		if !n.isEntering() && m.Seal == nil {
 			n.join(m.Epoch)
 		}
 		return true

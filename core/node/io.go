@@ -40,6 +40,9 @@ type Config struct {
 	Boot string
 	// Rules are what the leader lays down in the replicated state.
 	Rules cluster.Config
+	// Tiebreaker says that there is a register that decides when exactly half of the
+	// voters is left; without one (kind none) such a half waits.
+	Tiebreaker bool
 	// Random gives the node's random numbers (incarnation, cluster id).
 	Random func() uint64
 	// Clean says that nothing of any group is left on this server: the hands have
@@ -61,14 +64,17 @@ type Weakness uint32
 
 // The rules that can be left out, each by the name in core/README.md.
 const (
-	NoW         Weakness = 1 << iota // L4: nobody waits for former leases
-	NoEndGuard                       // L5: grants go on after a loss was proposed
-	GrantFull                        // L3: a grant of L, not of the leader's remainder
-	NoSession                        // S1 to S3: leases and steps not bound to a session
-	NoJournal                        // S5: what was begun is forgotten at a restart
-	NoFormerAge                      // L1: a restarted voter claims never to have supported anyone
-	NoQuiet                          // D6: proposals before the own term is applied and during changes
-	NoSticky                         // a lapsed lease may be extended again
+	NoW          Weakness = 1 << iota // L4: nobody waits for former leases
+	NoEndGuard                        // L5: grants go on after a loss was proposed
+	GrantFull                         // L3: a grant of L, not of the leader's remainder
+	NoSession                         // S1 to S3: leases and steps not bound to a session
+	NoJournal                         // S5: what was begun is forgotten at a restart
+	NoFormerAge                       // L1: a restarted voter claims never to have supported anyone
+	NoQuiet                           // D6: proposals before the own term is applied and during changes
+	NoSticky                          // a lapsed lease may be extended again
+	NoRule2                           // D4, D5: any half will do, whatever the log's configurations
+	NotBest                           // D5: any sealed server claims, not the one with the best log
+	SealVolatile                      // D3: a restart forgets the seal
 )
 
 // Life names one run of batond on a server. Of one raft id the higher Start is the
@@ -108,6 +114,8 @@ type Message struct {
 	Session uint64
 	// Boot is the sender's boot id: a reboot quicker than T shows in it.
 	Boot string
+	// Stuck: the sender's disk has not answered for Te; it can neither lead nor vote.
+	Stuck bool
 	// Leaving: the sender has been told to stop and waits to be let go.
 	Leaving bool
 	// HeardLife and HeardSeq are the newest life and number that the sender has
@@ -130,10 +138,53 @@ type Message struct {
 	Grant        time.Duration // counted from the sending of AnswerSeq
 	GrantSession uint64
 
-	// Ended, from a leader with a lease: this session of the receiver is over.
+	// Ended, from a leader with a lease: sessions of the receiver up to this number
+	// are over.
 	Ended uint64
 
+	// Opened, from a leader with a lease, is one more than the highest session of the
+	// receiver that was ever opened; 0 from anybody else. A server that has lost its
+	// disk learns from it which numbers are used up.
+	Opened uint64
+
+	// Voters, from a leader with a lease, are the applied configuration, and Applied
+	// the index up to which it has applied (D8).
+	Voters  []epoch.RaftID
+	Applied uint64
+	// Seal: the sender has sealed the epoch it names (D3).
+	Seal *Seal
+
 	Payload []byte
+}
+
+// Seal is what a server that has sealed an epoch tells the others: its frozen log and
+// the configurations in it.
+type Seal struct {
+	LastTerm, LastIndex uint64
+	// Voters are all that vote in a configuration of its log, from the last one known
+	// to be committed to the newest.
+	Voters []epoch.RaftID
+	// SupportAge is how long ago the sender last supported a leader (L4).
+	SupportAge time.Duration
+}
+
+// RegisterCall asks the tie-breaker's register, which says for each cluster which
+// epoch is the highest and who founded it.
+type RegisterCall struct {
+	ID      uint64 // of the call, to match the answer
+	Cluster uint64 // the register's key (T1)
+	// Claim, where not zero, asks for this epoch: the register takes it if it has
+	// nothing as high. Raise asks for the same on behalf of an epoch that exists,
+	// and enrols the cluster if the register does not know it; only a leader with a
+	// lease does it. Neither: read.
+	Claim, Raise epoch.ID
+}
+
+// RegisterAnswer is what the register said. No answer is no Input.
+type RegisterAnswer struct {
+	ID   uint64
+	Top  epoch.ID // the highest epoch it knows, after the call; zero where it does not know the cluster
+	Text string   // why it refused, one clause; "" if it did not
 }
 
 // Input is one thing that has happened. Exactly one field is set; an Input without
@@ -148,6 +199,8 @@ type Input struct {
 	Anomaly *LocalFault    // a resource of a group that runs here has failed in operation
 	Note    *cluster.Event // a line for the cluster's event log
 	Leave   *Leave         // batond has been told to stop
+	// Register is an answer of the tie-breaker.
+	Register *RegisterAnswer
 }
 
 // Packet is a message and the path it came on (0 to Config.Paths-1; -1: a stream).
@@ -192,6 +245,8 @@ type Output struct {
 	// Changed: View would give another picture than before this step, other than
 	// in the ages it holds.
 	Changed bool
+	// Register are calls of the tie-breaker. It may answer late, twice or never.
+	Register []RegisterCall
 	// Exit: everything is handed over (or the time for it is up); batond may end.
 	Exit bool
 }

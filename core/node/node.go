@@ -27,6 +27,7 @@ type Node struct {
 
 	// Durable, as the disk has it.
 	id      identity
+	nextID  identity // id with what is being written
 	journal journal
 
 	// Writing (durable.go).
@@ -47,21 +48,27 @@ type Node struct {
 	support   lease.Support
 	lead      *leadership // nil unless this server leads
 	snapshots []snapshotSent
+	changedAt uint64 // index of the newest applied change of the voters, or a bound above it
+	sealing   bool   // the seal is being written
+	half      half
 
 	// Hearing (heartbeat.go).
 	peers    []peer // by server number; peers[0] and peers[Self] are unused
 	lastBeat lease.Instant
 
 	// Running (session.go, steps.go).
-	held      lease.Held
-	hadLease  bool     // some session of this life has had a lease
-	clean     bool     // nothing of any ended session is left here
-	renewing  bool     // a new session number is being written
-	floor     uint64   // session numbers up to this one are over
-	inherited bool     // the session was begun by an earlier batond: something may run
-	active    []string // groups started here under this session
-	retired   bool     // no session is offered any more: this server is leaving
-	leave     *leaving
+	held     lease.Held
+	hadLease bool   // some session of this life has had a lease
+	clean    bool   // nothing of any ended session is left here
+	renewing bool   // a new session number is being written
+	floor    uint64 // session numbers up to this one are over
+	// floorKnown: a leader has said which numbers were ever opened. Needed only for
+	// the first session on an empty disk.
+	floorKnown bool
+	inherited  bool     // the session was begun by an earlier batond: something may run
+	active     []string // groups started here under this session
+	retired    bool     // no session is offered any more: this server is leaving
+	leave      *leaving
 
 	// Asking (operate.go).
 	requests []request
@@ -95,6 +102,7 @@ func New(cfg Config, img Image, now Now) (*Node, Output, error) {
 	if cfg.Weaken&NoJournal != 0 {
 		n.journal = nil
 	}
+	n.half = newHalf(len(cfg.Servers))
 	n.peers = make([]peer, len(cfg.Servers)+1)
 	for i := range n.peers {
 		n.peers[i].heard = now.Mono
@@ -115,6 +123,9 @@ func (n *Node) wake(img image) {
 		// The incarnation leaves room for the server number; 0 would mean none.
 		id.Raft = epoch.NewRaftID(n.cfg.Self, n.cfg.Random()>>9|1)
 	}
+	if n.cfg.Weaken&SealVolatile != 0 {
+		id.Sealed, id.Claimed = false, false
+	}
 	adopt := n.cfg.Adopt > n.now.Mono && id.Session != 0
 	switch {
 	case adopt:
@@ -122,18 +133,22 @@ func (n *Node) wake(img image) {
 		n.inherited = !n.cfg.Clean
 		n.clean = true // nothing of an older session
 	case n.cfg.Clean:
-		id.Session = max(id.Session, n.floor) + 1
+		if id.Session != 0 { // else a leader must say first which numbers are used up
+			id.Session = max(id.Session, n.floor) + 1
+		}
 		n.journal.forget(n)
 	default:
 		n.held.Lapsed = true // Cleared will come
 	}
-	n.putIdentity(id)
-	n.persist(func() {
-		n.id = id
+	n.nextID = id
+	n.writeIdentity(func(to *identity) { *to = id }, func() {
 		n.ready = true
 		n.lastBeat = 0
 		if id.Epoch != (epoch.ID{}) {
 			n.openRaft(img.hard, img.snap, img.entries)
+			if id.Sealed {
+				n.replaySealed()
+			}
 		}
 	})
 }
@@ -161,6 +176,8 @@ func (n *Node) Step(now Now, in Input) Output {
 		n.note(*in.Note)
 	case in.Leave != nil:
 		n.beginLeaving(*in.Leave)
+	case in.Register != nil:
+		n.registerAnswered(*in.Register)
 	default:
 		n.tick()
 	}
@@ -208,6 +225,8 @@ func (n *Node) tick() {
 		n.beat()
 	}
 	n.elect()
+	n.trySeal()
+	n.tryClaim()
 	n.foundFirst()
 	n.leaderSelf()
 	n.duties()
@@ -222,4 +241,4 @@ func (n *Node) server() *cluster.Server { return n.state.Server(n.name) }
 // caughtUp reports whether everything that was known as committed before this
 // batond started has been applied, so that the state is no older than what an
 // earlier batond acted on.
-func (n *Node) caughtUp() bool { return n.rn != nil && n.applied > 0 && n.applied >= n.replayTo }
+func (n *Node) caughtUp() bool { return n.store != nil && n.applied > 0 && n.applied >= n.replayTo }

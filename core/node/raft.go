@@ -80,7 +80,7 @@ func (n *Node) setMembers(cs *pb.ConfState) {
 // openRaft starts taking part in the epoch of n.id with what the disk holds of it.
 func (n *Node) openRaft(hard *pb.HardState, snap *pb.Snapshot, entries []*pb.Entry) {
 	st := &storage{raft.NewMemoryStorage(), n}
-	n.store, n.applied, n.members = st, 0, epoch.Members{}
+	n.store, n.applied, n.changedAt, n.members = st, 0, 0, epoch.Members{}
 	if snap != nil {
 		if err := st.ApplySnapshot(snap); err != nil {
 			panic(fmt.Sprintf("snapshot of the disk: %v", err))
@@ -115,6 +115,7 @@ func (n *Node) restore(snap *pb.Snapshot) {
 	}
 	n.state = st
 	n.applied = snap.GetMetadata().GetIndex()
+	n.changedAt = n.applied
 	n.setMembers(snap.GetMetadata().GetConfState())
 	n.out.Changed = true
 }
@@ -236,6 +237,7 @@ func (n *Node) apply(entries []*pb.Entry) {
 				panic(fmt.Sprintf("configuration change in entry %d: %v", e.GetIndex(), err))
 			}
 			n.setMembers(n.rn.ApplyConfChange(&cc))
+			n.changedAt = e.GetIndex()
 			n.changeApplied()
 			n.out.Changed = true
 		default:
@@ -254,16 +256,35 @@ func (n *Node) apply(entries []*pb.Entry) {
 }
 
 func (n *Node) applyCommand(e *pb.Entry) {
-	c, err := cluster.DecodeCommand(e.GetData())
-	if err != nil {
-		// Every server sees the same bytes; skipping them is the same everywhere.
-		return
-	}
-	events := n.state.Apply(e.GetIndex(), c)
+	events := applyTo(n.state, e)
 	if e.GetIndex() > n.replayTo {
 		n.out.Events = append(n.out.Events, events...)
 	}
 	n.out.Changed = true
+}
+
+// applyTo applies an entry's command to a state. Every server sees the same bytes, so
+// skipping what cannot be understood is the same everywhere.
+func applyTo(s *cluster.State, e *pb.Entry) []cluster.Event {
+	c, err := cluster.DecodeCommand(e.GetData())
+	if err != nil {
+		return nil
+	}
+	return s.Apply(e.GetIndex(), c)
+}
+
+// replaySealed applies what is known committed in an epoch that this server has
+// sealed, and takes no part in it.
+func (n *Node) replaySealed() {
+	last, _ := n.store.LastIndex()
+	if to := min(n.replayTo, last); to > n.applied {
+		entries, err := n.store.Entries(n.applied+1, to+1, 1<<62)
+		if err != nil {
+			panic(fmt.Sprintf("committed entries %d to %d of the disk: %v", n.applied+1, to, err))
+		}
+		n.apply(entries)
+	}
+	n.rn = nil
 }
 
 // compact makes a snapshot now and then and drops the log behind it.

@@ -57,16 +57,13 @@ func (n *Node) cleared(session uint64) {
 
 // newSession takes the next number. It is offered once the disk has it.
 func (n *Node) newSession() {
-	if n.renewing || !n.clean {
+	if n.renewing || !n.clean || n.id.Session == 0 && !n.floorKnown {
 		return
 	}
 	n.renewing = true
 	n.journal.forget(n)
-	id := n.id
-	id.Session = max(id.Session, n.floor) + 1
-	n.putIdentity(id)
-	n.persist(func() {
-		n.id.Session = id.Session
+	session := max(n.id.Session, n.floor) + 1
+	n.writeIdentity(func(id *identity) { id.Session = session }, func() {
 		n.held = lease.Held{}
 		n.active, n.inherited = nil, false
 		n.renewing = false
@@ -75,6 +72,28 @@ func (n *Node) newSession() {
 			n.newSession()
 		}
 	})
+}
+
+// firstSession takes the first number on an empty disk, above all that a leader has
+// ever opened for this server: an earlier disk may have been lost, and its numbers
+// must not come back (S1).
+func (n *Node) firstSession(opened uint64) {
+	if n.id.Session != 0 || n.renewing {
+		return
+	}
+	n.floor, n.floorKnown = max(n.floor, opened), true
+	if n.leave == nil {
+		n.newSession()
+	}
+}
+
+// openedFor is Message.Opened for server s.
+func (n *Node) openedFor(s int) uint64 {
+	srv := n.state.Server(n.cfg.Servers[s-1])
+	if srv == nil {
+		return 0
+	}
+	return srv.LastSession + 1
 }
 
 // offer is the session that this server names to others: 0 while something of an

@@ -36,6 +36,7 @@ var faults = []fault{
 	{"leave", 2, (*world).leaveSome},
 	{"all power off", 1, (*world).blackout},
 	{"machine stall", 3, (*world).stallMachine},
+	{"register lost", 2, (*world).registerFault},
 }
 
 var faultWeight = func() int {
@@ -335,6 +336,7 @@ func (w *world) heal() {
 	w.note(nil, "the faults are over")
 	w.healed = true
 	w.net.calm()
+	clear(w.register.down)
 	for _, s := range w.servers {
 		s.disk.slow = 0
 		s.disk.hung = min(s.disk.hung, w.now)

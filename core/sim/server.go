@@ -127,7 +127,7 @@ func (s *server) start() {
 	cfg := node.Config{
 		Self: s.number, Servers: w.rules.Servers, Times: w.times, Wait: w.wait, Paths: w.opt.Paths,
 		Boot: fmt.Sprintf("boot-%d-%d", s.number, s.boots), Rules: w.rules, Random: s.dice.Uint64,
-		Clean: s.guard.state == guardIdle, Weaken: w.opt.Weaken,
+		Clean: s.guard.state == guardIdle, Weaken: w.opt.Weaken, Tiebreaker: w.opt.Tiebreaker,
 	}
 	l := &life{readAt: s.local()}
 	if s.guard.state == guardArmed {
@@ -255,6 +255,9 @@ func (s *server) carryOut(l *life, out *node.Output) {
 	}
 	for i := range out.Send {
 		w.send(s, &out.Send[i])
+	}
+	for _, c := range out.Register {
+		w.call(s, l, c)
 	}
 	for _, r := range out.Replies {
 		w.operators.reply(s, l, r)

@@ -46,6 +46,8 @@ type Options struct {
 	Aim float64
 	// Without names faults that are left out, to look behind one that is understood.
 	Without []string
+	// Tiebreaker gives the cluster a register that decides for exactly half.
+	Tiebreaker bool
 	// Weaken leaves rules of the node out, to show that the simulator notices.
 	Weaken node.Weakness
 	// Trace, where not nil, gets one line per thing that happens; Packets adds the

@@ -3,22 +3,31 @@ package sim
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
-	"testing/cryptotest"
 	"time"
 
 	"baton/core/node"
 )
 
-// playSeed plays one run. Raft's election jitter comes from crypto/rand, so no test of
-// this package may be parallel.
+// seedRaft decides raft's election jitter, which comes from crypto/rand. It is the
+// reader that core/sim/cmd/sim uses, so that the command replays what a test found;
+// testing/cryptotest would give other numbers. No test of this package may be parallel.
+func seedRaft(t *testing.T, seed uint64) {
+	t.Helper()
+	before := rand.Reader
+	t.Cleanup(func() { rand.Reader = before })
+	rand.Reader = Reader(seed)
+}
+
+// playSeed plays one run.
 func playSeed(t *testing.T, o Options) Result {
 	t.Helper()
-	cryptotest.SetGlobalRandom(t, o.Seed)
+	seedRaft(t, o.Seed)
 	return Run(o)
 }
 
@@ -30,7 +39,7 @@ func explain(t *testing.T, r Result) {
 	o.Trace = &trace
 	playSeed(t, o)
 	lines := strings.Split(strings.TrimSpace(trace.String()), "\n")
-	t.Errorf("servers %d seed %d: %v\n%s\nreplay: BATON_SIM_SEED=%d BATON_SIM_N=%d go test ./core/sim -run TestOneSeed -v",
+	t.Errorf("servers %d seed %d: %v\n%s\nreplay: make sim SEED=%d N=%d",
 		o.Servers, o.Seed, r.Violation, strings.Join(lines[max(0, len(lines)-30):], "\n"), o.Seed, o.Servers)
 }
 
@@ -94,21 +103,6 @@ func TestFormerSeeds(t *testing.T) {
 	}
 }
 
-// TestOneSeed replays BATON_SIM_SEED (and BATON_SIM_N) with its whole trace.
-func TestOneSeed(t *testing.T) {
-	seed, err := strconv.ParseUint(os.Getenv("BATON_SIM_SEED"), 10, 64)
-	if err != nil {
-		t.Skip("replays a seed: BATON_SIM_SEED is not set")
-	}
-	o := Options{Seed: seed, Trace: os.Stdout}
-	if n, err := strconv.Atoi(os.Getenv("BATON_SIM_N")); err == nil {
-		o.Servers = n
-	}
-	if r := playSeed(t, o); r.Violation != nil {
-		t.Error(r.Violation)
-	}
-}
-
 // Goal: a seed is a run. Method: the traces of two runs, with all messages, are the
 // same, byte for byte; that of another seed is not.
 func TestSameSeedSameRun(t *testing.T) {
@@ -148,7 +142,7 @@ func TestQuiet(t *testing.T) {
 			var longest time.Duration
 			measured := 0
 			for seed := uint64(1); seed <= runs; seed++ {
-				cryptotest.SetGlobalRandom(t, seed)
+				seedRaft(t, seed)
 				q := RunQuiet(Options{Servers: servers, Seed: seed}, kind)
 				if q.Violation != nil {
 					t.Fatalf("%s, %d servers, seed %d: %v\nreplay: go run ./core/sim/cmd/sim -quiet %s -n %d -seed %d -count 1 -trace",
@@ -216,7 +210,7 @@ func TestWeakened(t *testing.T) {
 				o.Seed = seed
 				var r Result
 				if tc.quiet != "" {
-					cryptotest.SetGlobalRandom(t, seed)
+					seedRaft(t, seed)
 					r = RunQuiet(o, tc.quiet).Result
 				} else {
 					r = playSeed(t, o)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"baton/core/cluster"
+	"baton/core/epoch"
 	"baton/core/lease"
 )
 
@@ -19,10 +20,11 @@ type world struct {
 	rules cluster.Config
 	dice  dice
 
-	now     time.Duration
-	queue   queue
-	net     *network
-	servers []*server // by number - 1
+	now      time.Duration
+	queue    queue
+	net      *network
+	register register
+	servers  []*server // by number - 1
 
 	operators operators
 	judge     judge
@@ -56,6 +58,7 @@ func newWorld(o Options) *world {
 	}
 	w.rules = drawRules(w.dice, o.Servers)
 	w.net = newNetwork(o.Servers, o.Paths)
+	w.register = register{tops: map[uint64]epoch.ID{}, down: make([]bool, o.Servers+1)}
 	w.judge = newJudge(w)
 	w.operators = operators{w: w, asked: map[string]*request{}}
 	for i := range o.Servers {

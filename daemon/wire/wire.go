@@ -1,5 +1,6 @@
 // Package wire is the binary form of node.Message, as packages heartbeat and peer
-// carry it: fixed-size fields in big endian and one payload at the end.
+// carry it: fixed-size fields in big endian and one payload at the end. It also has
+// the window by which both tell what has come before.
 //
 // It neither seals nor frames nor sends. Its functions are pure and may be called
 // from any goroutine. What comes in has been authenticated by then, and is parsed as
@@ -39,21 +40,30 @@ const (
 	MaxServer = 16
 )
 
-// headSize is everything up to the payload.
+// headSize is everything up to the lists, which the payload follows.
 const headSize = 5 + // version, kind, from, to, flags
 	8 + 16 + 16 + 8 + 8 + // seq, life, epoch, term, session
 	1 + MaxBoot + // length of the boot id, boot id padded with zeros
 	16 + 8 + 16 + 8 + // heard life, heard seq, hears, rules
 	8 + 16 + 8 + // answer seq, answer life, former age
-	8 + 8 + 8 + // grant, grant session, ended
+	8 + 8 + 8 + 8 + 8 + // grant, grant session, ended, opened, applied
 	4 // length of the payload
+
+// MaxVoters is the longest list of raft ids: the members of a configuration, and
+// those of a few configurations in a row, in which a server may have had two ids.
+const MaxVoters = 32
 
 const (
 	flagLeader = 1 << iota
 	flagLeaving
 	flagSupport
-	flagsKnown = flagLeader | flagLeaving | flagSupport
+	flagStuck
+	flagSeal
+	flagsKnown = flagLeader | flagLeaving | flagSupport | flagStuck | flagSeal
 )
+
+// sealSize is a seal without its list: last term, last index, support age.
+const sealSize = 8 + 8 + 8
 
 // ErrVersion is returned by Decode for a message of another version; every other
 // error means that the bytes are no message at all.
@@ -74,7 +84,13 @@ func limit(k node.MessageKind) int {
 }
 
 // Size returns the length of the message's encoding.
-func Size(m *node.Message) int { return headSize + len(m.Payload) }
+func Size(m *node.Message) int {
+	n := headSize + 1 + 8*len(m.Voters) + len(m.Payload)
+	if m.Seal != nil {
+		n += sealSize + 1 + 8*len(m.Seal.Voters)
+	}
+	return n
+}
 
 // Append appends the message's encoding to b. It allocates only to grow b. It fails
 // for a message that Decode would refuse, and returns b as it was.
@@ -82,7 +98,16 @@ func Append(b []byte, m *node.Message) ([]byte, error) {
 	if err := check(m.Kind, m.From, m.To, len(m.Boot), Size(m)); err != nil {
 		return b, err
 	}
+	if len(m.Voters) > MaxVoters || m.Seal != nil && len(m.Seal.Voters) > MaxVoters {
+		return b, fmt.Errorf("voters: more than %d", MaxVoters)
+	}
 	var flags byte
+	if m.Stuck {
+		flags |= flagStuck
+	}
+	if m.Seal != nil {
+		flags |= flagSeal
+	}
 	if m.Leader {
 		flags |= flagLeader
 	}
@@ -113,8 +138,25 @@ func Append(b []byte, m *node.Message) ([]byte, error) {
 	b = be.AppendUint64(b, uint64(m.Grant))
 	b = be.AppendUint64(b, m.GrantSession)
 	b = be.AppendUint64(b, m.Ended)
+	b = be.AppendUint64(b, m.Opened)
+	b = be.AppendUint64(b, m.Applied)
 	b = be.AppendUint32(b, uint32(len(m.Payload)))
+	b = appendVoters(b, m.Voters)
+	if s := m.Seal; s != nil {
+		b = be.AppendUint64(b, s.LastTerm)
+		b = be.AppendUint64(b, s.LastIndex)
+		b = be.AppendUint64(b, uint64(s.SupportAge))
+		b = appendVoters(b, s.Voters)
+	}
 	return append(b, m.Payload...), nil
+}
+
+func appendVoters(b []byte, ids []epoch.RaftID) []byte {
+	b = append(b, byte(len(ids)))
+	for _, id := range ids {
+		b = binary.BigEndian.AppendUint64(b, uint64(id))
+	}
+	return b
 }
 
 var zeros [MaxBoot]byte
@@ -142,6 +184,7 @@ func Decode(b []byte) (node.Message, error) {
 	m.Leader = flags&flagLeader != 0
 	m.Leaving = flags&flagLeaving != 0
 	m.Support = flags&flagSupport != 0
+	m.Stuck = flags&flagStuck != 0
 	m.Seq = r.uint64()
 	m.Life = r.life()
 	m.Epoch = epoch.ID{Number: r.uint64(), Founder: epoch.RaftID(r.uint64())}
@@ -159,7 +202,23 @@ func Decode(b []byte) (node.Message, error) {
 	m.Grant = time.Duration(r.uint64())
 	m.GrantSession = r.uint64()
 	m.Ended = r.uint64()
+	m.Opened = r.uint64()
+	m.Applied = r.uint64()
 	payload := int(r.uint32())
+	tail := reader{b[headSize:]}
+	var err error
+	if m.Voters, err = tail.voters(); err != nil {
+		return node.Message{}, err
+	}
+	if flags&flagSeal != 0 {
+		if len(tail.b) < sealSize {
+			return node.Message{}, fmt.Errorf("seal: %d bytes, it has %d at least", len(tail.b), sealSize)
+		}
+		m.Seal = &node.Seal{LastTerm: tail.uint64(), LastIndex: tail.uint64(), SupportAge: time.Duration(tail.uint64())}
+		if m.Seal.Voters, err = tail.voters(); err != nil {
+			return node.Message{}, err
+		}
+	}
 
 	if err := check(m.Kind, m.From, m.To, bootLen, len(b)); err != nil {
 		return node.Message{}, err
@@ -172,12 +231,12 @@ func Decode(b []byte) (node.Message, error) {
 			return node.Message{}, errors.New("boot id: not padded with zeros")
 		}
 	}
-	if payload != len(b)-headSize {
-		return node.Message{}, fmt.Errorf("payload: %d bytes announced, %d there", payload, len(b)-headSize)
+	if payload != len(tail.b) {
+		return node.Message{}, fmt.Errorf("payload: %d bytes announced, %d there", payload, len(tail.b))
 	}
 	m.Boot = string(boot[:bootLen])
 	if payload > 0 {
-		m.Payload = b[headSize:]
+		m.Payload = tail.b
 	}
 	return m, nil
 }
@@ -208,6 +267,25 @@ func (r *reader) bytes(n int) []byte {
 	v := r.b[:n]
 	r.b = r.b[n:]
 	return v
+}
+
+// voters reads a list, whose length has not been checked.
+func (r *reader) voters() ([]epoch.RaftID, error) {
+	if len(r.b) == 0 {
+		return nil, errors.New("voters: no list")
+	}
+	n := int(r.byte())
+	if n > MaxVoters || len(r.b) < 8*n {
+		return nil, fmt.Errorf("voters: %d announced, %d bytes there, at most %d are possible", n, len(r.b), MaxVoters)
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	ids := make([]epoch.RaftID, n)
+	for i := range ids {
+		ids[i] = epoch.RaftID(r.uint64())
+	}
+	return ids, nil
 }
 
 func (r *reader) byte() byte     { return r.bytes(1)[0] }

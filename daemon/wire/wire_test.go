@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"baton/core/epoch"
 	"baton/core/node"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,11 +26,26 @@ func message(t *rapid.T) node.Message {
 		m.To++
 	}
 	m.Boot = string(rapid.SliceOfN(rapid.Byte(), 0, MaxBoot).Draw(t, "boot"))
-	m.Payload = rapid.SliceOfN(rapid.Byte(), 0, MaxDatagram-SealRoom-headSize).Draw(t, "payload")
+	m.Voters = voters(t, "voters")
+	if m.Seal != nil {
+		m.Seal.Voters = voters(t, "sealed voters")
+	}
+	m.Payload = nil
+	m.Payload = rapid.SliceOfN(rapid.Byte(), 0, MaxDatagram-SealRoom-Size(&m)).Draw(t, "payload")
 	if len(m.Payload) == 0 {
 		m.Payload = nil
 	}
 	return m
+}
+
+func voters(t *rapid.T, label string) []epoch.RaftID {
+	ids := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) epoch.RaftID {
+		return epoch.RaftID(rapid.Uint64().Draw(t, "id"))
+	}), 0, MaxVoters).Draw(t, label)
+	if len(ids) == 0 {
+		return nil
+	}
+	return ids
 }
 
 // What is encoded comes back the same, behind whatever the buffer held before, and
@@ -146,21 +162,26 @@ func TestRefusals(t *testing.T) {
 func TestLayout(t *testing.T) {
 	m := node.Message{
 		Kind: node.MsgGrant, From: 1, To: 16, Seq: 0x0102030405060708, Leader: true, Support: true,
-		Boot: "b", GrantSession: 9, Ended: 10, Payload: []byte{0xaa},
+		Boot: "b", GrantSession: 9, Ended: 10, Opened: 11, Applied: 12, Voters: []epoch.RaftID{7}, Payload: []byte{0xaa},
 	}
 	b, err := Append(nil, &m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if headSize != 217 {
-		t.Errorf("the head has %d bytes, want 217", headSize)
+	if headSize != 233 {
+		t.Errorf("the head has %d bytes, want 233", headSize)
 	}
 	if got, want := b[:13], []byte{1, 3, 1, 16, 5, 1, 2, 3, 4, 5, 6, 7, 8}; !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}
-	tail := b[headSize-20:]
-	if binary.BigEndian.Uint64(tail) != 9 || binary.BigEndian.Uint64(tail[8:]) != 10 || !bytes.Equal(tail[16:], []byte{0, 0, 0, 1, 0xaa}) {
-		t.Errorf("tail %x", tail)
+	tail := b[headSize-36:]
+	for i, want := range []uint64{9, 10, 11, 12} {
+		if got := binary.BigEndian.Uint64(tail[8*i:]); got != want {
+			t.Errorf("word %d of the tail is %d, want %d", i, got, want)
+		}
+	}
+	if want := []byte{0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0xaa}; !bytes.Equal(tail[32:], want) {
+		t.Errorf("behind the head: got %x, want %x", tail[32:], want)
 	}
 }
 

@@ -60,6 +60,7 @@ func main() {
 	flag.Float64Var(&c.options.Drift, "drift", 0.005, "rate of the clocks within 1±this; above 0.005 the protocol promises nothing")
 	flag.Float64Var(&c.options.Aim, "aim", 0, "chance that an interesting moment draws a fault; 0: the seed decides")
 	flag.BoolVar(&c.options.MachineStalls, "machine-stalls", false, "stop whole machines too; the protocol promises nothing then")
+	flag.BoolVar(&c.options.Tiebreaker, "tiebreaker", false, "exactly half may go on, by a register")
 	flag.UintVar(&weaken, "weaken", 0, "bits of rules to leave out")
 	flag.StringVar(&without, "without", "", "faults to leave out, with commas")
 	flag.StringVar(&profile, "profile", "", "write a CPU profile to this file")

@@ -1,0 +1,378 @@
+package node
+
+import (
+	"slices"
+
+	"baton/core/epoch"
+	"baton/core/lease"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// half is what a server knows while it may have to go on with exactly half of the
+// voters: the seals of the others and the word of the register.
+type half struct {
+	seals   []sealWord // by server number
+	readAt  lease.Instant
+	asked   lease.Instant // when the register was last asked
+	call    uint64        // id of the newest call
+	calls   []registerUse // open ones, the newest few
+	founded bool          // the founding is being written
+}
+
+// sealWord is a server's seal of this epoch, as it told us.
+type sealWord struct {
+	id        epoch.RaftID // 0: none
+	seal      Seal
+	supported lease.Instant // upper bound of when it last supported a leader, our clock
+}
+
+type registerUse struct {
+	id   uint64
+	kind useKind
+	want epoch.ID // claim: what for
+	sup  lease.Instant
+}
+
+type useKind uint8
+
+const (
+	useRead useKind = iota
+	useClaim
+	useRaise
+)
+
+// keepCalls bounds the calls whose answers are still waited for.
+const keepCalls = 8
+
+func newHalf(servers int) half { return half{seals: make([]sealWord, servers+1)} }
+
+// ask sends a call to the register.
+func (n *Node) ask(c RegisterCall, use registerUse) {
+	n.half.call++
+	c.ID, use.id = n.half.call, n.half.call
+	c.Cluster = n.state.ID
+	n.half.calls = append(n.half.calls, use)
+	if len(n.half.calls) > keepCalls {
+		n.half.calls = n.half.calls[1:]
+	}
+	n.half.asked = n.now.Mono
+	n.out.Register = append(n.out.Register, c)
+}
+
+// registerAnswered takes an answer of the register. A claim that won is carried out
+// whenever the answer comes, also after a restart.
+func (n *Node) registerAnswered(a RegisterAnswer) {
+	i := slices.IndexFunc(n.half.calls, func(u registerUse) bool { return u.id == a.ID })
+	if i < 0 {
+		return
+	}
+	use := n.half.calls[i]
+	n.half.calls = slices.Delete(n.half.calls, i, i+1)
+	switch use.kind {
+	case useRead:
+		if a.Top.Number <= n.id.Epoch.Number && a.Text == "" {
+			n.half.readAt = n.now.Mono
+		}
+		n.foundIfMine(a.Top, n.now.Mono)
+	case useClaim:
+		n.foundIfMine(a.Top, use.sup)
+	}
+}
+
+// foundIfMine carries out a claim of this server that has won.
+func (n *Node) foundIfMine(top epoch.ID, sup lease.Instant) {
+	mine := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
+	if n.id.Sealed && top == mine {
+		n.found(mine, sup)
+	}
+}
+
+// raftConfigurations are the voters by the own log: those applied, and those after
+// each change behind, committed or not (rule 2).
+func (n *Node) raftConfigurations() [][]epoch.RaftID {
+	current := slices.Clone(n.members.Voters)
+	out := [][]epoch.RaftID{current}
+	n.eachTail(func(e *pb.Entry) {
+		if e.GetType() != pb.EntryConfChange {
+			return
+		}
+		var cc pb.ConfChange
+		if proto.Unmarshal(e.GetData(), &cc) != nil {
+			return
+		}
+		id := epoch.RaftID(cc.GetNodeId())
+		next := slices.DeleteFunc(slices.Clone(current), func(v epoch.RaftID) bool { return v == id })
+		if cc.GetType() == pb.ConfChangeAddNode {
+			next = append(next, id)
+		}
+		slices.Sort(next)
+		if !slices.Equal(next, current) {
+			out = append(out, next)
+		}
+		current = next
+	})
+	return out
+}
+
+// eachTail visits the entries behind the applied ones.
+func (n *Node) eachTail(visit func(*pb.Entry)) {
+	last, _ := n.store.LastIndex()
+	if last <= n.applied {
+		return
+	}
+	entries, err := n.store.Entries(n.applied+1, last+1, 1<<62)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		visit(e)
+	}
+}
+
+// lastChange is the index of the newest change of the voters in the own log.
+func (n *Node) lastChange() uint64 {
+	at := n.changedAt
+	n.eachTail(func(e *pb.Entry) {
+		if e.GetType() == pb.EntryConfChange {
+			at = e.GetIndex()
+		}
+	})
+	return at
+}
+
+func union(confs [][]epoch.RaftID) (out []epoch.RaftID) {
+	for _, c := range confs {
+		for _, v := range c {
+			if !slices.Contains(out, v) {
+				out = append(out, v)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// isHalfOfEach: at least half of every configuration.
+func isHalfOfEach(confs [][]epoch.RaftID, in []epoch.RaftID) bool {
+	for _, c := range confs {
+		if 2*countIn(c, in) < len(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// isMajorityOfEach: more than half of every configuration.
+func isMajorityOfEach(confs [][]epoch.RaftID, in []epoch.RaftID) bool {
+	for _, c := range confs {
+		if 2*countIn(c, in) <= len(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func countIn(conf, in []epoch.RaftID) int {
+	k := 0
+	for _, v := range conf {
+		if slices.Contains(in, v) {
+			k++
+		}
+	}
+	return k
+}
+
+// lastLog is the last (term, index) of the own log.
+func (n *Node) lastLog() (term, index uint64) {
+	index, _ = n.store.LastIndex()
+	term, _ = n.store.Term(index)
+	return term, index
+}
+
+// trySeal seals the epoch (D4): nobody was supported for Te (or, as a leader, no
+// majority has supported us), those heard are at least half of every configuration of
+// the own log, the unsealed of them could elect nobody, this server votes in some
+// such configuration, and the register has just said that nothing higher exists.
+func (n *Node) trySeal() {
+	if !n.cfg.Tiebreaker || n.rn == nil || n.busy || n.id.Sealed || n.leave != nil || len(n.members.Voters) == 0 || n.isStuck() {
+		return
+	}
+	last := n.support.Last
+	if n.lead != nil {
+		last = n.basis()
+	}
+	// A little later than an election, which is to be preferred.
+	if n.now.Mono.Sub(max(last, n.start)) < n.p.Elect+n.p.Timeout/30 {
+		return
+	}
+	heard, unsealed := []epoch.RaftID{n.id.Raft}, []epoch.RaftID{n.id.Raft}
+	for s := 1; s < len(n.peers); s++ {
+		if s == n.cfg.Self || !n.isRecent(s) {
+			continue
+		}
+		id := n.peers[s].life.Raft
+		heard = append(heard, id)
+		if n.half.seals[s].id != id && !n.peers[s].stuck {
+			unsealed = append(unsealed, id)
+		}
+	}
+	confs := n.raftConfigurations()
+	isMember := slices.Contains(union(confs), n.id.Raft)
+	for _, w := range n.half.seals {
+		isMember = isMember || w.id != 0 && slices.Contains(w.seal.Voters, n.id.Raft)
+	}
+	if !isMember || !isHalfOfEach(confs, heard) && n.cfg.Weaken&NoRule2 == 0 || isMajorityOfEach(confs, unsealed) {
+		return
+	}
+	if n.half.readAt == 0 || n.now.Mono.Sub(n.half.readAt) > n.p.Timeout/4 {
+		if n.now.Mono.Sub(n.half.asked) > n.p.Timeout/15 {
+			n.ask(RegisterCall{}, registerUse{kind: useRead})
+		}
+		return
+	}
+	n.seal()
+}
+
+// seal drops raft and records it. From the moment raft is dropped this server takes
+// no part in the epoch; what it tells the others, it tells when the disk has it.
+func (n *Node) seal() {
+	if n.lead != nil {
+		n.supportSelf()
+	}
+	n.rn, n.lead = nil, nil
+	e := n.id.Epoch
+	n.sealing = true
+	n.writeIdentity(func(id *identity) { id.Sealed = id.Sealed || id.Epoch == e }, func() {
+		if n.id.Epoch != e {
+			return
+		}
+		n.sealing = false
+		n.out.Changed = true
+		n.beat()
+	})
+}
+
+// ownSeal is what this server tells of its seal; nil without one.
+func (n *Node) ownSeal() *Seal {
+	if !n.id.Sealed || n.store == nil {
+		return nil
+	}
+	s := &Seal{Voters: union(n.raftConfigurations()), SupportAge: n.now.Mono.Sub(n.support.Last)}
+	s.LastTerm, s.LastIndex = n.lastLog()
+	return s
+}
+
+// hearSeal remembers a seal of this epoch. Its age counts from its first telling:
+// a sealed server supports nobody.
+func (n *Node) hearSeal(m Message) {
+	if m.Seal == nil || m.Epoch != n.id.Epoch {
+		return
+	}
+	w := &n.half.seals[m.From]
+	at := n.now.Mono.Add(-m.Seal.SupportAge)
+	if w.id == m.Life.Raft {
+		at = min(at, w.supported)
+	}
+	*w = sealWord{id: m.Life.Raft, seal: *m.Seal, supported: at}
+}
+
+// tryClaim claims the next epoch (D5): by the sealed server with the best log of
+// those that vote in the configurations of the own one, if they are at least half of
+// each. Whoever may not claim asks whether an earlier claim of its own has won.
+func (n *Node) tryClaim() {
+	if !n.id.Sealed || n.half.founded || n.sealing || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/12 {
+		return
+	}
+	confs := n.raftConfigurations()
+	voters := union(confs)
+	term, index := n.lastLog()
+	sealed := []epoch.RaftID{n.id.Raft}
+	sup := max(n.support.Last, n.support.Former)
+	best := slices.Contains(voters, n.id.Raft)
+	for s, w := range n.half.seals {
+		if w.id == 0 || s == n.cfg.Self || !slices.Contains(voters, w.id) {
+			continue
+		}
+		sealed = append(sealed, w.id)
+		sup = max(sup, w.supported)
+		if n.isBetter(w, term, index) {
+			best = false
+		}
+	}
+	if n.cfg.Weaken&NotBest != 0 {
+		best = true
+	}
+	if !best || !isHalfOfEach(confs, sealed) && n.cfg.Weaken&NoRule2 == 0 {
+		n.ask(RegisterCall{}, registerUse{kind: useRead})
+		return
+	}
+	want := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
+	claim := func() {
+		if n.id.Sealed && n.id.Epoch.Number+1 == want.Number {
+			n.ask(RegisterCall{Claim: want}, registerUse{kind: useClaim, want: want, sup: sup})
+		}
+	}
+	if n.id.Claimed {
+		claim()
+		return
+	}
+	n.half.asked = n.now.Mono
+	e := n.id.Epoch
+	n.writeIdentity(func(id *identity) { id.Claimed = id.Claimed || id.Epoch == e && id.Sealed }, claim)
+}
+
+// isBetter reports whether another sealed server should claim rather than this one:
+// a later log, or as good a one and a lower id while it is there.
+func (n *Node) isBetter(w sealWord, term, index uint64) bool {
+	switch {
+	case w.seal.LastTerm != term:
+		return w.seal.LastTerm > term
+	case w.seal.LastIndex != index:
+		return w.seal.LastIndex > index
+	}
+	return w.id < n.id.Raft && n.isRecent(w.id.Server())
+}
+
+// found founds an epoch whose claim has won (D7): the whole log applied, this server
+// alone, in one transaction. sup is when one of the half last supported a leader.
+func (n *Node) found(e epoch.ID, sup lease.Instant) {
+	if n.half.founded {
+		return
+	}
+	n.half.founded = true
+	term, index := n.lastLog()
+	state := n.state.Clone()
+	n.eachTail(func(en *pb.Entry) {
+		if en.GetType() == pb.EntryNormal && len(en.GetData()) > 0 {
+			n.out.Events = append(n.out.Events, applyTo(state, en)...)
+		}
+	})
+	snap := &pb.Snapshot{Data: state.Encode(), Metadata: &pb.SnapshotMetadata{
+		ConfState: &pb.ConfState{Voters: []uint64{uint64(n.id.Raft)}}, Index: proto.Uint64(index), Term: proto.Uint64(term),
+	}}
+	hard := &pb.HardState{Term: proto.Uint64(max(term, n.durableTerm())), Vote: proto.Uint64(0), Commit: proto.Uint64(index)}
+	n.enter(e, n.id.Raft, hard, snap, func() {
+		n.support.Former = max(n.support.Former, n.support.Last, sup)
+		_ = n.rn.Campaign()
+	})
+}
+
+// sealedForNothing (D8): the others have gone on without this sealed server. If it
+// never claimed, it comes back to the same epoch as somebody else, blank.
+func (n *Node) sealedForNothing(m Message) bool {
+	if !n.id.Sealed || n.id.Claimed || n.half.founded || m.Epoch != n.id.Epoch || !m.Leader || len(m.Voters) == 0 ||
+		slices.Contains(m.Voters, n.id.Raft) || m.Applied < n.lastChange() && m.Term <= n.durableTerm() {
+		return false
+	}
+	n.enter(n.id.Epoch, epoch.NewRaftID(n.cfg.Self, n.cfg.Random()>>9|1), &pb.HardState{}, nil, nil)
+	return true
+}
+
+// raiseRegister keeps the register at the epoch that this leader leads (T1).
+func (n *Node) raiseRegister() {
+	if n.cfg.Tiebreaker && n.now.Mono.Sub(n.half.asked) >= n.p.Timeout {
+		n.ask(RegisterCall{Raise: n.id.Epoch}, registerUse{kind: useRaise})
+	}
+}
