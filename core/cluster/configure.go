@@ -49,10 +49,14 @@ func (x *change) configure(c Command) {
 	}
 	for i := range servers {
 		sv := &servers[i]
-		sv.FailedWith = slices.DeleteFunc(sv.FailedWith, func(name string) bool { return cfg.Group(name) == nil })
-		if len(sv.FailedWith) == 0 {
+		isGone := func(name string) bool { return cfg.Group(name) == nil }
+		if !slices.ContainsFunc(sv.FailedWith, isGone) {
+			continue
+		}
+		if sv.FailedWith = slices.DeleteFunc(sv.FailedWith, isGone); len(sv.FailedWith) == 0 {
 			sv.FailedWith = nil
 		}
+		x.touchServer(sv)
 	}
 	x.s.Config, x.s.Servers, x.s.Groups = cfg, servers, groups
 	x.say(CodeConfigChanged, "", "", "the cluster goes by a configuration of %d servers and %d groups", len(servers), len(groups))

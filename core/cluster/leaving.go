@@ -123,8 +123,11 @@ func (x *change) shutdownCluster(why string) {
 		g.Wanted = false
 		g.Next = nil // what runs now is waited for, and nothing follows but the stop
 		x.touch(g)
-		if g.State == GroupFailed && !g.Stuck {
+		switch {
+		case g.State == GroupFailed && !g.Stuck:
 			x.set(g, GroupStopped, "", why)
+		case g.State == GroupStopped, g.State == GroupStopping:
+			g.Reason = why
 		}
 	}
 }

@@ -13,7 +13,7 @@ func (x *change) operate(c Command) {
 		return
 	}
 	op := c.Op.stripped()
-	op.State, op.Begun, op.Ended = OpRunning, x.at, 0
+	op.State, op.Begun, op.Ended, op.Changed = OpRunning, x.at, 0, x.index
 	op.Text, op.Code, op.Hint = "", "", ""
 	x.who = op.Who.String()
 	if r := x.s.Check(op); r != nil {
@@ -94,7 +94,7 @@ func (x *change) operateGroup(op Op, g *Group, by string) {
 			Intent{Kind: StepRecover, Server: g.Server},
 			Intent{Kind: StepStart, Event: EventStart, Server: g.Server, Why: "restart " + by, Handover: true})
 	case VerbFailover:
-		x.failOver(g, "failover "+by)
+		x.failOver(g, "failover "+by, "failover "+by)
 	}
 }
 
@@ -205,7 +205,7 @@ func (s *State) serverOpEnd(op *Op) (OpState, string) {
 
 // endOp ends an operation. It does not change the order of the list.
 func (x *change) endOp(op *Op, state OpState, text string) {
-	op.State, op.Ended, op.Text = state, x.at, text
+	op.State, op.Ended, op.Text, op.Changed = state, x.at, text, x.index
 	code := CodeOpDone
 	if state == OpFailed {
 		code = CodeOpFailed
@@ -216,19 +216,23 @@ func (x *change) endOp(op *Op, state OpState, text string) {
 	x.who = who
 }
 
-// trimOps forgets the oldest ended operations beyond KeepOps.
+// trimOps forgets the ended operations beyond KeepOps, those first that ended first:
+// an operation that took long must still be found by who waits for it.
 func (x *change) trimOps() {
-	ended := 0
-	for i := range x.s.Ops {
-		if x.s.Ops[i].State != OpRunning {
+	for {
+		ended, oldest := 0, -1
+		for i := range x.s.Ops {
+			if x.s.Ops[i].State == OpRunning {
+				continue
+			}
 			ended++
+			if oldest < 0 || x.s.Ops[i].Changed < x.s.Ops[oldest].Changed {
+				oldest = i
+			}
 		}
+		if ended <= KeepOps {
+			return
+		}
+		x.s.Ops = slices.Delete(x.s.Ops, oldest, oldest+1)
 	}
-	x.s.Ops = slices.DeleteFunc(x.s.Ops, func(op Op) bool {
-		if op.State == OpRunning || ended <= KeepOps {
-			return false
-		}
-		ended--
-		return true
-	})
 }

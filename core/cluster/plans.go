@@ -158,6 +158,7 @@ func (x *change) anomaly(g *Group, text string) {
 	gc, server := x.rules(g), g.Server
 	if gc.OnAnomaly == "stop" {
 		x.record(g, server, text)
+		x.say(CodeGroupAnomaly, server, g.Name, "anomaly of %s on %s: %s", g.Name, server, text)
 		g.Wanted = false
 		x.stop(g, FactorGroupStop, text+" on "+server+", and on_anomaly is stop")
 		return
@@ -173,16 +174,16 @@ func (x *change) anomaly(g *Group, text string) {
 		x.say(CodeGroupDegraded, server, g.Name, "%s is degraded on %s: %s", g.Name, server, why)
 		return
 	}
-	x.failOver(g, text)
+	x.say(CodeGroupAnomaly, server, g.Name, "anomaly of %s on %s: %s", g.Name, server, text)
+	x.failOver(g, text, text+" on "+server)
 }
 
 // failOver is the seed's sequence: stop and RECOVER on the old server, start on the
 // new one, which is chosen when it comes to that.
-func (x *change) failOver(g *Group, text string) {
+func (x *change) failOver(g *Group, text, why string) {
 	server := g.Server
 	x.record(g, server, text)
 	g.Failovers++
-	why := text + " on " + server
 	x.stop(g, FactorGroupFailover, why,
 		Intent{Kind: StepRecover, Server: server},
 		Intent{Kind: StepStart, Event: EventFailover, Avoid: server, Why: why, Handover: true})
@@ -198,7 +199,6 @@ func (x *change) record(g *Group, server, text string) {
 	}
 	g.Anomalies = append(kept, Anomaly{Server: server, At: x.at, Text: text})
 	x.touch(g)
-	x.say(CodeGroupAnomaly, server, g.Name, "anomaly of %s on %s: %s", g.Name, server, text)
 }
 
 // forgive forgets the group's faults: a new start by an operator or the cluster.

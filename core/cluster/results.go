@@ -45,7 +45,7 @@ func (x *change) result(c Command) {
 
 // started handles the end of a start.
 func (x *change) started(g *Group, step Step, o Outcome) {
-	if o.Ran || o.OK {
+	if o.Ran || o.OK || o.Held { // Held: a stop will have to release it
 		g.LastServer, g.LastStart = step.Server, step.Env
 		g.LastStart.Disk = o.Disk
 	}

@@ -206,10 +206,11 @@ func (x *change) orphaned(g *Group) {
 		break
 	}
 	g.Step, g.Next, g.Stuck = nil, nil, false
-	if g.Wanted && x.startAt(g, in) {
-		return
+	if !g.Wanted {
+		x.rest(g, g.Reason+"; "+x.s.whyNot(from))
+	} else if !x.startAt(g, in) {
+		x.rest(g, x.s.whyNot(from))
 	}
-	x.rest(g, x.s.whyNot(from))
 }
 
 // begin starts the cluster with the servers that are there.

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"testing"
 )
 
 // world drives one State: it numbers the entries and carries out steps at once.
 type world struct {
-	t     testing.TB
+	t     tester
 	s     *State
 	index uint64
 	runs  []run
@@ -17,6 +16,13 @@ type world struct {
 	codes []string // of every event
 	// outcome decides how a step ends; nil: well.
 	outcome func(Step) Outcome
+}
+
+// tester is what testing.T and rapid.T have in common here.
+type tester interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
 }
 
 // run is one script run, as transitions.toml lists them.
@@ -40,7 +46,7 @@ func testConfig(servers int) Config {
 	}}
 }
 
-func newWorld(t testing.TB, cfg Config) *world {
+func newWorld(t tester, cfg Config) *world {
 	w := &world{t: t, s: &State{}}
 	w.apply(Command{Kind: KindConfigure, Config: &cfg})
 	return w
@@ -48,7 +54,7 @@ func newWorld(t testing.TB, cfg Config) *world {
 
 // running is a cluster in which all servers are online and every group with
 // autostart runs.
-func running(t testing.TB, cfg Config) *world {
+func running(t tester, cfg Config) *world {
 	w := newWorld(t, cfg)
 	for _, name := range cfg.Servers {
 		w.arrive(name, "boot1")
@@ -70,14 +76,23 @@ func (w *world) apply(c Command) []Event {
 	}
 	twin := w.s.Clone()
 	events := w.s.Apply(w.index, decoded)
-	twin.Apply(w.index, decoded)
-	if got, want := string(twin.Encode()), string(w.s.Encode()); got != want {
+	if other := twin.Apply(w.index, decoded); !slices.Equal(events, other) {
+		w.t.Fatalf("two servers say different things of %s:\n%+v\n%+v", c.Kind, events, other)
+	}
+	if got, want := bare(twin), bare(w.s); got != want {
 		w.t.Fatalf("two servers differ after %s:\n%s\n%s", c.Kind, got, want)
 	}
 	for _, e := range events {
 		w.codes = append(w.codes, e.Code)
 	}
 	return events
+}
+
+// bare is the state without its history, which is long and compared otherwise.
+func bare(s *State) string {
+	c := *s
+	c.Events = nil
+	return string(c.Encode())
 }
 
 // arrive lets a server come with a session that is newer than any it had.
@@ -187,28 +202,4 @@ func (w *world) where() string {
 		out += fmt.Sprintf(" %s=%s%s", g.Name, g.State, at)
 	}
 	return out
-}
-
-func (w *world) wantWhere(want string) {
-	w.t.Helper()
-	if got := w.where(); got != want {
-		w.t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-// wantRuns compares the runs since the last call: "stop A server1 GROUPMOVE START".
-func (w *world) wantRuns(want ...string) {
-	w.t.Helper()
-	var got []string
-	for _, r := range w.runs {
-		line := r.Script + " " + r.Group + " " + r.Server + " " + r.Env["ARMS_EVENT"]
-		if f := r.Env["ARMS_FACTOR"]; f != "" {
-			line += " " + f
-		}
-		got = append(got, line)
-	}
-	w.runs = nil
-	if !slices.Equal(got, want) {
-		w.t.Errorf("runs\ngot  %q\nwant %q", got, want)
-	}
 }
