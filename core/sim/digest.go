@@ -23,7 +23,7 @@ func digest(st *cluster.State) uint64 {
 			h.WriteByte(0)
 		}
 	}
-	maphash.WriteComparable(&h, [3]uint64{uint64(st.Version), st.Index, st.Revision})
+	maphash.WriteComparable(&h, [4]uint64{uint64(st.Version), st.ID, st.Index, st.Revision})
 	h.WriteString(string(st.Phase))
 	digestConfig(&h, &st.Config, names)
 	for i := range st.Servers {
