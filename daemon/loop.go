@@ -42,6 +42,9 @@ const (
 	// packetQueue holds what may be lost, as the network may lose it: two rounds of 16
 	// servers on 8 paths, with echoes.
 	packetQueue = 1024
+	// streamQueue holds what came on streams. It may be lost too, but is not to be
+	// crowded out by datagrams: raft asks again only after a while.
+	streamQueue = 1024
 	// burst is how many inputs are taken before the tick and the queries get a turn.
 	burst = 64
 )
@@ -57,7 +60,8 @@ type loop struct {
 	clock func() node.Now
 
 	inputs  chan node.Input
-	packets chan node.Packet
+	packets chan node.Packet // datagrams
+	streams chan node.Packet
 	calls   chan func(node.Now)
 	fail    chan error    // capacity 1: something without which batond cannot go on is gone
 	done    chan struct{} // closed when the loop has ended
@@ -97,7 +101,8 @@ func newLoop(n thinker, h hands, times lease.Params, log *slog.Logger, b *book) 
 	return &loop{
 		node: n, hands: h, times: times, log: log, book: b, clock: readClock,
 		inputs: make(chan node.Input, inputQueue), packets: make(chan node.Packet, packetQueue),
-		calls: make(chan func(node.Now)), fail: make(chan error, 1), done: make(chan struct{}),
+		streams: make(chan node.Packet, streamQueue),
+		calls:   make(chan func(node.Now)), fail: make(chan error, 1), done: make(chan struct{}),
 		changed: make(chan struct{}, 1),
 		waiters: map[string]chan<- *cluster.Refusal{},
 	}
@@ -123,6 +128,8 @@ func (l *loop) run(ctx context.Context, first node.Output) error {
 			exit = l.step(in) || l.takeMore()
 		case p := <-l.packets:
 			exit = l.step(node.Input{Packet: &p}) || l.takeMore()
+		case p := <-l.streams:
+			exit = l.step(node.Input{Packet: &p}) || l.takeMore()
 		case f := <-l.calls:
 			f(l.clock())
 		case err := <-l.fail:
@@ -145,6 +152,8 @@ func (l *loop) takeMore() (exit bool) {
 		default:
 			select {
 			case p := <-l.packets:
+				exit = l.step(node.Input{Packet: &p})
+			case p := <-l.streams:
 				exit = l.step(node.Input{Packet: &p})
 			default:
 				return false
@@ -293,11 +302,15 @@ func (l *loop) offer(in node.Input) {
 	}
 }
 
-// packet gives the loop a message from the network, unless it cannot keep up. False:
-// dropped.
-func (l *loop) packet(p node.Packet) bool {
+// packet gives the loop a datagram, unless it cannot keep up. False: dropped.
+func (l *loop) packet(p node.Packet) bool { return l.arrive(l.packets, p) }
+
+// stream gives the loop a message that came on a stream, unless it cannot keep up.
+func (l *loop) stream(p node.Packet) bool { return l.arrive(l.streams, p) }
+
+func (l *loop) arrive(queue chan<- node.Packet, p node.Packet) bool {
 	select {
-	case l.packets <- p:
+	case queue <- p:
 		return true
 	default:
 		l.dropped.Add(1)

@@ -15,6 +15,7 @@ import (
 	"baton/daemon/cgroup"
 	"baton/daemon/guard"
 	"baton/daemon/heartbeat"
+	"baton/daemon/peer"
 	"baton/daemon/resource/floatingip"
 	"baton/daemon/runner"
 	"baton/daemon/store"
@@ -27,7 +28,8 @@ type machine struct {
 	place  cgroup.Place
 	store  *store.Store
 	beat   *heartbeat.Heartbeat
-	stream sender
+	peers  *peer.Peer
+	notes  *pathNotes
 	runner *runner.Runner
 	watch  *addressWatch
 	loop   *loop
@@ -35,9 +37,6 @@ type machine struct {
 
 	lease atomic.Int64 // end of the lease, as extended last; CLOCK_BOOTTIME, ns
 }
-
-// sender is the peer streams.
-type sender interface{ Send([]node.Message) }
 
 // Extend moves the guard's deadline.
 func (m *machine) Extend(session uint64, end lease.Instant) bool {
@@ -54,7 +53,7 @@ func (m *machine) Write(b node.Batch) { m.store.Write(b) }
 // Send hands each message to the side that carries its kind; each skips the other's.
 func (m *machine) Send(msgs []node.Message) {
 	m.beat.Send(msgs)
-	m.stream.Send(msgs)
+	m.peers.Send(msgs)
 }
 
 // Run carries out a step in a process of its own.

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"baton/conf"
 	"baton/daemon/guard"
@@ -36,6 +37,7 @@ func main() {
 		case "guard":
 			os.Exit(guard.Main(os.Args[2:]))
 		case "step":
+			usualScore()
 			os.Exit(runner.Main(os.Args[2:]))
 		}
 	}
@@ -108,4 +110,14 @@ func prepare(o options) (*conf.Config, identity, []conf.Key, error) {
 	}
 	keys, err := conf.LoadKeys(c.Cluster.KeyFile)
 	return c, id, keys, err
+}
+
+// usualScore takes back, for scripts and what they start, the protection from the
+// OOM killer that the service manager gave batond (proc_pid_oom_score_adj(5)). To give
+// up what one has needs no privilege.
+func usualScore() {
+	const file = "/proc/self/oom_score_adj"
+	if b, err := os.ReadFile(file); err == nil && strings.HasPrefix(string(b), "-") {
+		_ = os.WriteFile(file, []byte("0"), 0) // a script that is protected too is no fault
+	}
 }

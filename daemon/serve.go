@@ -18,6 +18,7 @@ import (
 	"baton/daemon/cgroup"
 	"baton/daemon/guard"
 	"baton/daemon/heartbeat"
+	"baton/daemon/peer"
 	"baton/daemon/runner"
 	"baton/daemon/store"
 
@@ -161,17 +162,31 @@ func (m *machine) takeOver(nc *node.Config, known bool, log *slog.Logger) error 
 	return nil
 }
 
-// openNetwork opens what carries messages.
+// openNetwork opens what carries messages: streams first, for a heartbeat that is
+// heard again makes them dial.
 func (m *machine) openNetwork(c *conf.Config, id identity, keys []conf.Key, log *slog.Logger, tidy *cleanup) (err error) {
+	pc := peerConfig(c, id, keys)
+	pc.Log, pc.Deliver = log, m.loop.stream
+	if m.peers, err = peer.New(pc); err != nil {
+		return err
+	}
+	tidy.add("streams", func() error { m.peers.Close(); return nil })
+
+	m.notes = newPathNotes(c, id, func(e *cluster.Event) { m.loop.offer(node.Input{Note: e}) })
 	hc := heartbeatConfig(c, id, keys)
-	hc.Log = log
-	hc.Deliver = m.loop.packet
+	hc.Log, hc.Deliver = log, m.loop.packet
+	hc.Changed = func(ch heartbeat.Change) {
+		if ch.OK {
+			m.peers.Kick(ch.From)
+		}
+		m.notes.changed()
+	}
 	if m.beat, err = heartbeat.New(hc); err != nil {
 		return err
 	}
 	tidy.add("heartbeat", func() error { m.beat.Close(); return nil })
 	m.desk.figures = func() [][]pathFigures { return figures(m.beat.Stats(), len(c.Servers), c.PathCount()) }
-	return m.openStreams(c, id, keys, log, tidy)
+	return nil
 }
 
 // turn runs the loop and what goes with it to the end.
@@ -182,6 +197,7 @@ func (m *machine) turn(o options, c *conf.Config, first node.Output, log *slog.L
 	defer cancel()
 	group.Go(m.desk.run)
 	group.Go(func() { m.watch.run(ctx, log) })
+	group.Go(func() { m.notes.run(ctx, m.beat.Stats) })
 	group.Go(func() { feedWatchdog(ctx, m.loop.turns.Load) })
 	group.Go(func() { m.signals(ctx, o, c, log) })
 	notify("READY=1")
@@ -228,8 +244,8 @@ func (m *machine) signals(ctx context.Context, o options, c *conf.Config, log *s
 			default:
 				leaving = true
 				wait := handOverLimit(c)
-				log.Info("told to end: the groups are handed over first", "signal", sig.String(), "limit", wait)
-				m.loop.put(node.Input{Leave: &node.Leave{Who: cluster.Who{User: "batond", From: sig.String()}}})
+				log.Info("told to end: the groups are handed over first", "signal", unix.SignalName(sig.(unix.Signal)), "limit", wait)
+				m.loop.put(node.Input{Leave: &node.Leave{Who: cluster.Who{User: unix.SignalName(sig.(unix.Signal)) + " to batond"}}})
 				group.Go(func() { stopping(ctx) })
 				timer := time.NewTimer(wait)
 				defer timer.Stop()

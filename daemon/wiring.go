@@ -13,6 +13,7 @@ import (
 	"baton/daemon/cgroup"
 	"baton/daemon/guard"
 	"baton/daemon/heartbeat"
+	"baton/daemon/peer"
 	"baton/daemon/resource/floatingip"
 	"baton/daemon/runner"
 )
@@ -137,6 +138,17 @@ func heartbeatConfig(c *conf.Config, id identity, keys []conf.Key) heartbeat.Con
 		Cluster: c.Cluster.Name, Keys: secrets(keys), Self: id.self, Servers: serverNames(c),
 		Paths: endpoints(c, id), Port: uint16(c.Cluster.Port), Round: timesOf(c).Round,
 	}
+}
+
+func peerConfig(c *conf.Config, id identity, keys []conf.Key) peer.Config {
+	out := peer.Config{
+		Cluster: c.Cluster.Name, Keys: secrets(keys), Self: id.self, Servers: serverNames(c),
+		Port: uint16(c.Cluster.Port), Timeout: c.Heartbeat.Timeout.D(),
+	}
+	for _, p := range endpoints(c, id) {
+		out.Paths = append(out.Paths, peer.Path(p))
+	}
+	return out
 }
 
 func secrets(keys []conf.Key) [][]byte {
