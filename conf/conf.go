@@ -204,8 +204,8 @@ type FloatingIP struct {
 
 // Monitor is [group.monitor].
 type Monitor struct {
-	// Resources are the kinds that are watched. Without the table nothing is; in it,
-	// the default is all that can be: ResourceFloatingIP and ResourceScript.
+	// Resources are the kinds that are watched. The default, also without the table,
+	// is all that can be: ResourceFloatingIP and ResourceScript. None: nothing is.
 	Resources []string
 	// OnAnomaly is OnAnomalyFailover (default) or OnAnomalyStop.
 	OnAnomaly string

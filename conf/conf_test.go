@@ -70,7 +70,7 @@ func TestDefaults(t *testing.T) {
 			Name: "A", Policy: []string{"server1", "server2", "server3"}, Autostart: true, Failback: "manual",
 			ScriptTimeout: Of(30 * time.Minute),
 			FloatingIPs:   []FloatingIP{{Address: addr("10.0.0.100"), Prefix: -1}},
-			Monitor:       Monitor{nil, "failover", "priority", 8},
+			Monitor:       Monitor{[]string{"floating_ip", "script"}, "failover", "priority", 8},
 		}},
 	}
 	if diff := cmp.Diff(want, got, compare); diff != "" {

@@ -96,9 +96,6 @@ func (p *parser) monitor(t *table) Monitor {
 		FailoverTo:   t.choice("failover_to", FailoverToPriority, FailoverToStable),
 		MaxFailovers: t.integer("max_failovers", DefaultMaxFailovers, limits{1, MaxMaxFailovers}),
 	}
-	if !t.there {
-		return m
-	}
 	items, ok := t.texts("resources", `["floating_ip", "script"]`)
 	if !ok {
 		m.Resources = slices.Clone(watchable)
