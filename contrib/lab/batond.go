@@ -239,6 +239,14 @@ func (l *Lab) IsOnline(s *api.Status, group, server string) bool {
 	return err == nil && l.Ask(ip, 100*time.Millisecond) == g.Server
 }
 
+// Elsewhere is for Await: the group runs, and not on that server.
+func Elsewhere(l *Lab, group, than string) func(*api.Status) bool {
+	return func(s *api.Status) bool {
+		g := GroupOf(s, group)
+		return g != nil && g.Server != than && l.IsOnline(s, group, "")
+	}
+}
+
 // Ask asks the echo service behind an address once, from the client, and says which
 // server answered, "" none.
 func (l *Lab) Ask(ip netip.Addr, wait time.Duration) string {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +30,6 @@ type TB interface {
 type Cluster struct {
 	*Lab
 	tb TB
-	mu sync.Mutex
 }
 
 // Option changes a lab's options.
@@ -302,6 +300,15 @@ func (c *Cluster) Other(than ...string) string {
 	c.tb.Fatalf("no server is on but %s", than)
 	return ""
 }
+
+// Claims is the ARP history of a group's floating IP.
+func (c *Cluster) Claims(group string) []Claim {
+	c.tb.Helper()
+	return c.witness.Claims(c.IP(group))
+}
+
+// StopWitness ends the ARP requests; Verify judges what was seen until then.
+func (c *Cluster) StopWitness() { c.witness.Stop() }
 
 // Verify fails the test for everything that was against the rules, see Lab.Verify.
 func (c *Cluster) Verify() {

@@ -21,7 +21,7 @@ const CommandHelp = `  status                        servers and groups, as the 
   pull SERVER NETWORK           pull a cable       plug SERVER NETWORK   plug it in (lan1, lan2, public)
   stall SERVER                  stop all programs  resume SERVER         let them go on
   kill SERVER                   SIGKILL to batond  stop SERVER           stop batond in order
-  start SERVER                  start batond       exec SERVER PROGRAM [ARG...]
+  start SERVER                  start batond       exec SERVER COMMAND   by /bin/sh
   drop FROM TO [NETWORK...]     lose one direction (servers, client)     heal   lose nothing any more
   move GROUP [SERVER]           also: group-start, group-stop, failover, return SERVER, disconnect SERVER
   wait GROUP [SERVER]           until the group runs and answers         ask GROUP   who answers a client
@@ -152,14 +152,11 @@ var serverCommands = map[string]serverCommand{
 	"exec":   {2, execute},
 }
 
-// execute runs a program to its end and returns what it has written.
+// execute runs a shell command to its end and returns what it has written.
 func execute(ctx context.Context, s *Server, args []string) (string, error) {
 	name := fmt.Sprintf("exec-%d", time.Now().UnixNano())
 	defer os.Remove(s.LogPath(name))
-	if !strings.Contains(args[0], "/") {
-		args = append([]string{"/usr/bin/env"}, args...)
-	}
-	p, err := s.Start(Spec{Args: args, Log: name})
+	p, err := s.Start(Spec{Args: []string{"/bin/sh", "-c", strings.Join(args, " ")}, Log: name})
 	if err != nil {
 		return "", err
 	}
