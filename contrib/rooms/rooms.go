@@ -39,6 +39,7 @@ var rules = []rule{
 	{from: "daemon/wire", may: []string{"core"}},
 	{from: "daemon/heartbeat", may: []string{"core", "daemon/wire"}},
 	{from: "daemon/peer", may: []string{"core", "daemon/wire"}},
+	{from: "daemon/tiebreak", may: []string{"core", "daemon/tiebreak"}},
 	{from: "daemon/store", may: []string{"core"}},
 	{from: "daemon/cgroup", may: nil},
 	{from: "daemon/guard", may: []string{"core/lease", "daemon/cgroup", "daemon/guard", "daemon/resource"}},

@@ -178,6 +178,10 @@ type RegisterCall struct {
 	// and enrols the cluster if the register does not know it; only a leader with a
 	// lease does it. Neither: read.
 	Claim, Raise epoch.ID
+	// Missing are the numbers of the servers that vote in the epoch to be left and are
+	// not with the claimant: those that a fence has to power off, and that must be
+	// silent for a ping.
+	Missing []int
 }
 
 // RegisterAnswer is what the register said. No answer is no Input.

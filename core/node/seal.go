@@ -309,9 +309,10 @@ func (n *Node) tryClaim() {
 		return
 	}
 	want := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
+	missing := serversOutside(voters, sealed)
 	claim := func() {
 		if n.id.Sealed && n.id.Epoch.Number+1 == want.Number {
-			n.ask(RegisterCall{Claim: want}, registerUse{kind: useClaim, want: want, sup: sup})
+			n.ask(RegisterCall{Claim: want, Missing: missing}, registerUse{kind: useClaim, want: want, sup: sup})
 		}
 	}
 	if n.id.Claimed {
@@ -321,6 +322,16 @@ func (n *Node) tryClaim() {
 	n.half.asked = n.now.Mono
 	e := n.id.Epoch
 	n.writeIdentity(func(id *identity) { id.Claimed = id.Claimed || id.Epoch == e && id.Sealed }, claim)
+}
+
+// serversOutside are the numbers of the servers of those voters that are not in.
+func serversOutside(voters, in []epoch.RaftID) (out []int) {
+	for _, v := range voters {
+		if s := v.Server(); !slices.Contains(in, v) && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // isBetter reports whether another sealed server should claim rather than this one:
