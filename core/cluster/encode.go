@@ -67,7 +67,7 @@ func Decode(b []byte) (*State, error) {
 	if err := strict(b, s); err != nil {
 		return nil, fmt.Errorf("cluster state: %w", err)
 	}
-	if fault := s.fault(); fault != "" {
+	if fault := s.storedFault(); fault != "" {
 		return nil, fmt.Errorf("cluster state: %s", fault)
 	}
 	return s, nil

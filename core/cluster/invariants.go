@@ -6,15 +6,12 @@ import (
 )
 
 // fault says how the state contradicts itself, "" if it does not. Apply panics on
-// it, Decode refuses it; everything else in this package relies on it.
+// it; everything else in this package relies on it.
 func (s *State) fault() string {
 	switch s.Phase {
 	case "", PhaseForming, PhaseRunning, PhaseStopping:
 	default:
 		return fmt.Sprintf("phase %q", s.Phase)
-	}
-	if why := s.Config.fault(); why != "" {
-		return "configuration: " + why
 	}
 	if len(s.Servers) != len(s.Config.Servers) || len(s.Groups) != len(s.Config.Groups) {
 		return fmt.Sprintf("%d servers and %d groups, configured are %d and %d",
@@ -32,7 +29,7 @@ func (s *State) fault() string {
 		if s.Groups[i].Name != s.Config.Groups[i].Name {
 			return fmt.Sprintf("group %d is %q, configured is %q", i+1, s.Groups[i].Name, s.Config.Groups[i].Name)
 		}
-		if why := s.groupFault(&s.Groups[i]); why != "" {
+		if why := s.groupFault(&s.Groups[i], &s.Config.Groups[i]); why != "" {
 			return "group " + s.Groups[i].Name + ": " + why
 		}
 	}
@@ -75,7 +72,7 @@ func (s *State) serverFault(sv *Server) string {
 	return ""
 }
 
-func (s *State) groupFault(g *Group) string {
+func (s *State) groupFault(g *Group, gc *GroupConfig) string {
 	st := g.Step
 	if busy := g.State == GroupStarting || g.State == GroupStopping; busy != (st != nil) {
 		return fmt.Sprintf("state %s, step under way: %t", g.State, st != nil)
@@ -111,7 +108,7 @@ func (s *State) groupFault(g *Group) string {
 		return ""
 	}
 	sv := s.Server(g.Server)
-	if sv == nil || sv.Session == 0 || s.Config.Group(g.Name).Priority(g.Server) == 0 {
+	if sv == nil || sv.Session == 0 || gc.Priority(g.Server) == 0 {
 		return fmt.Sprintf("%s on %q, which has no session or is not in its policy", g.State, g.Server)
 	}
 	if st != nil && st.Session != sv.Session {
@@ -123,13 +120,22 @@ func (s *State) groupFault(g *Group) string {
 	return ""
 }
 
-func (s *State) opsFault() string {
+// storedFault is what only a stored state has to be asked: configure and operate see
+// to it in a living one.
+func (s *State) storedFault() string {
+	if why := s.Config.fault(); why != "" {
+		return "configuration: " + why
+	}
 	for i := range s.Ops {
 		op := &s.Ops[i]
 		if op.ID == "" || slices.ContainsFunc(s.Ops[:i], func(o Op) bool { return o.ID == op.ID }) {
 			return fmt.Sprintf("operation %d has the id %q, which is empty or taken", i+1, op.ID)
 		}
 	}
+	return s.fault()
+}
+
+func (s *State) opsFault() string {
 	for i := range s.Groups {
 		g := &s.Groups[i]
 		if g.Op == "" {

@@ -1,14 +1,3 @@
-// Package cluster is the seed's rules and nothing else: the replicated state of the
-// servers and groups, and what each command makes of it.
-//
-// State.Apply is called by package node for every committed entry of the log, in
-// order, on every server; it must therefore give the same result everywhere. It
-// knows no raft, no lease, no clock: times come in the commands and are for people.
-// Nothing here may range over a map.
-//
-// Each command yields events that say who, what and why, and steps: things for one
-// server to do. Whatever an operator is told is a field or an event of this package,
-// so that log, console and tests tell one truth.
 package cluster
 
 // Version of the state's and the commands' encoding. A server refuses a state of a
