@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,7 +61,7 @@ type Config struct {
 	// Command starts the hidden sub-command; nil: /proc/self/exe step.
 	Command []string
 	// Progress gets a line where a step takes longer than usual. From any goroutine.
-	Progress func(step cluster.Step, text string)
+	Progress func(step cluster.Step, text string) `json:"-"`
 	// Times of probing and announcing; the zero value is floatingip.DefaultTimes.
 	Times floatingip.Times
 }
@@ -113,11 +114,18 @@ func (r *Runner) Close() {
 	r.work.Wait()
 }
 
-// SetGroups replaces what groups need, for steps to come.
+// SetGroups says what groups need, for steps to come. A group that is not named any
+// more keeps what it had: it may still have to be stopped.
 func (r *Runner) SetGroups(groups map[string]Group) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.groups = groups
+	all := maps.Clone(groups)
+	for name, g := range r.groups {
+		if _, ok := all[name]; !ok {
+			all[name] = g
+		}
+	}
+	r.groups = all
 }
 
 func (r *Runner) group(name string) (Group, bool) {
@@ -139,7 +147,7 @@ func (r *Runner) Run(step cluster.Step, lifetime time.Duration, done func(cluste
 		case errors.Is(err, os.ErrExist):
 			r.adopt(step, done)
 		default:
-			done(failed(step, begin, err))
+			r.conclude(step, failed(step, begin, err), done)
 		}
 	})
 }
@@ -200,7 +208,8 @@ func (r *Runner) follow(step cluster.Step, files files, child *child, done func(
 	}
 	outcome, err := files.outcome()
 	if err != nil {
-		outcome = lost(step, "its process was killed")
+		r.conclude(step, lost(step, "its process was killed"), done)
+		return
 	}
 	done(outcome)
 }
@@ -218,8 +227,8 @@ func (r *Runner) adopt(step cluster.Step, done func(cluster.Outcome)) {
 			return
 		}
 		if !alive {
-			done(lost(step, "lost when batond died"))
 			tick.Stop()
+			r.conclude(step, lost(step, "lost when batond died"), done)
 			return
 		}
 		if text := files.progress(); text != told {
@@ -236,7 +245,7 @@ func (r *Runner) adopt(step cluster.Step, done func(cluster.Outcome)) {
 }
 
 // lost is the outcome of a step whose child has left none. Whether its script ran
-// nobody knows, so it counts as run: the next owner of the decision must stop it.
+// nobody knows, so it counts as run: what may have been started must be stopped.
 func lost(step cluster.Step, why string) cluster.Outcome {
 	return cluster.Outcome{OK: false, Ran: true, Exit: -1, Text: fmt.Sprintf("%s of %s: %s", step.Kind, step.Group, why)}
 }

@@ -59,6 +59,10 @@ type step struct {
 func (s *step) main() int {
 	var o cluster.Outcome
 	if err := s.open(); err != nil {
+		fmt.Fprintln(os.Stderr, "batond step:", err)
+		if s.Step.Kind == cluster.StepStop {
+			return 1 // nothing is stopped, so there is no outcome: batond sees to it
+		}
 		o = cluster.Outcome{Exit: -1, Text: err.Error()}
 	} else {
 		switch s.Step.Kind {
@@ -136,7 +140,7 @@ func (s *step) stop() cluster.Outcome {
 	if err := s.permit(); err != nil {
 		// The guard has cleared, or is about to. The script must not touch what may
 		// be another server's by now.
-		_ = s.deactivate()
+		_ = removeAddresses(s.page, s.Group)
 		return s.unpermitted(err)
 	}
 	s.endEarlier()
@@ -230,28 +234,11 @@ func (s *step) conflicts() error {
 	return errors.Join(errs...)
 }
 
-// deactivate removes the group's addresses, after the guard has been told not to
-// renew them.
-func (s *step) deactivate() error {
-	if len(s.Group.FloatingIPs) == 0 {
-		return nil
-	}
-	const patience = 5 * time.Second // batond has replaced a stuck guard by then
-	var addrs []netip.Addr
-	for _, spec := range s.Group.FloatingIPs {
-		if s.page != nil {
-			if err := s.page.Unwant(spec.Address, patience); err != nil {
-				return fmt.Errorf("%s: %w", spec.Address, err)
-			}
-		}
-		addrs = append(addrs, spec.Address)
-	}
-	return floatingip.Deactivate(addrs...)
-}
-
 // withdraw removes the group's addresses. An outcome lets another server have them, so
 // there is none before they are gone.
-func (s *step) withdraw() { s.insist("remove floating IPs", s.deactivate) }
+func (s *step) withdraw() {
+	s.insist("remove floating IPs", func() error { return removeAddresses(s.page, s.Group) })
+}
 
 // insist tries again until it succeeds.
 func (s *step) insist(what string, try func() error) {

@@ -139,3 +139,13 @@ func Has(t testing.TB, addr netip.Addr) bool {
 		return false
 	}
 }
+
+// Index is the interface's number.
+func Index(t testing.TB, name string) int {
+	t.Helper()
+	link, err := netlink.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link.Attrs().Index
+}
