@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"time"
-
 	"baton/core/lease"
 	"baton/core/node"
 )
@@ -14,6 +12,7 @@ type guard struct {
 	state   guardState
 	session uint64
 	end     lease.Instant // of the lease, on the machine's clock
+	cleared uint64        // the last session that was cleared since the boot
 	shift   uint64        // grows with every change, so that old alarms are ignored
 }
 
@@ -51,11 +50,13 @@ func (s *server) extend(l *life, le *node.Lease) bool {
 		w.break_(BrokenLease, "s%d: lease for session %x, the guard knows %x", s.number, le.Session, g.session)
 	case le.Session > g.session && g.state != guardIdle:
 		w.break_(BrokenLease, "s%d: lease for session %x before the guard has finished %x", s.number, le.Session, g.session)
+	case le.Session > g.session && le.End <= s.local():
+		w.note(s, "guard refuses session %x: it is over before it begins", le.Session)
+		w.stats.Refused++
+		return false
 	case le.Session > g.session:
-		// It may have been held up on the way so long that it is over already; then
-		// the guard fires at once.
 		w.note(s, "guard begins session %x", le.Session)
-		*g = guard{state: guardArmed, session: le.Session, end: le.End, shift: g.shift + 1}
+		*g = guard{state: guardArmed, session: le.Session, end: le.End, cleared: g.cleared, shift: g.shift + 1}
 		s.setAlarm()
 	case le.End > g.end:
 		// The alarm that is set finds the later end and sets itself anew.
@@ -149,11 +150,26 @@ func (s *server) cleared() {
 	s.guard.state = guardIdle
 	s.guard.shift++
 	s.w.note(s, "guard has cleared session %x", s.guard.session)
-	session := s.guard.session
-	if l := s.life; l != nil {
-		s.w.after(s.w.dice.between(0, 20*time.Millisecond), func() { s.input(l, node.Input{Cleared: session}) })
-	} else if s.startWaits {
+	s.guard.cleared = s.guard.session
+	if s.startWaits {
 		s.startWaits = false
 		s.start()
 	}
+}
+
+// clearing is how the owner learns of it: it looks at every tick. What the guard has
+// refused to begin is clear as soon as it is idle.
+func (s *server) clearing(l *life) uint64 {
+	if s.guard.state == guardClearing {
+		return 0
+	}
+	was, refused := l.cleared, l.refused
+	l.cleared, l.refused = s.guard.cleared, 0
+	if refused != 0 {
+		return refused
+	}
+	if l.cleared != was {
+		return l.cleared
+	}
+	return 0
 }

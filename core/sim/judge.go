@@ -219,8 +219,12 @@ func (w *world) missing() string {
 		return fmt.Sprintf("the cluster is %s", st.Phase)
 	}
 	for i := range st.Servers {
-		if s := &st.Servers[i]; s.State != cluster.ServerOnline {
+		s := &st.Servers[i]
+		if s.State != cluster.ServerOnline {
 			return fmt.Sprintf("%s is %s: %s", s.Name, s.State, s.Reason)
+		}
+		if m := w.server(s.Name); !m.holds(s.Session) {
+			return fmt.Sprintf("%s is online under session %x and has no lease for it", s.Name, s.Session)
 		}
 	}
 	for g := range st.Groups {

@@ -155,12 +155,15 @@ func (w *world) streamed(m *node.Message) {
 	life := receiver.life
 	both, one := n.reach(from, to)
 	d := w.delay()
+	// A straggler comes by another path than the messages behind it.
+	straggler := d >= 50*time.Millisecond || w.dice.chance(0.02)
 	switch {
 	case both:
 	case one && w.dice.chance(0.5):
 		// It gets there, though the sender is never told.
 	case w.dice.chance(0.1):
 		d += w.dice.between(200*time.Millisecond, 6*time.Second) // sent again when the path is back
+		straggler = true
 	default:
 		return
 	}
@@ -170,7 +173,7 @@ func (w *world) streamed(m *node.Message) {
 	}
 	arrives := w.now + d
 	last := &n.stream[from*n.servers+to]
-	if !w.dice.chance(0.02) {
+	if !straggler {
 		arrives = max(arrives, *last)
 		*last = arrives
 	}

@@ -53,10 +53,13 @@ type life struct {
 	held *node.Output
 	halt time.Duration
 
-	writer    writer
-	lastBatch uint64
-	lastEvent uint64
-	lastIndex uint64
+	writer writer
+	// cleared is the last session that the guard had cleared when the owner looked,
+	// refused one that it would not extend.
+	cleared, refused uint64
+	lastBatch        uint64
+	lastEvent        uint64
+	lastIndex        uint64
 	// lease is what the node believes its own to be.
 	lease  node.Lease
 	readAt lease.Instant // the clock at the step whose outputs are being carried out
@@ -127,9 +130,9 @@ func (s *server) start() {
 	cfg := node.Config{
 		Self: s.number, Servers: w.rules.Servers, Times: w.times, Wait: w.wait, Paths: w.opt.Paths,
 		Boot: fmt.Sprintf("boot-%d-%d", s.number, s.boots), Rules: w.rules, Random: s.dice.Uint64,
-		Clean: s.guard.state == guardIdle, Weaken: w.opt.Weaken, Tiebreaker: w.opt.Tiebreaker,
+		Clean: s.guard.state == guardIdle, Weaken: w.opt.Weaken, Tiebreaker: w.opt.Tiebreaker, Over: s.guard.cleared,
 	}
-	l := &life{readAt: s.local()}
+	l := &life{readAt: s.local(), cleared: s.guard.cleared}
 	if s.guard.state == guardArmed {
 		cfg.Adopt = s.guard.end
 		cfg.Clean = s.isEmpty() && w.dice.chance(0.5) // the hands may not be sure
@@ -199,6 +202,12 @@ func (s *server) input(l *life, in node.Input) {
 func (s *server) step(l *life, in node.Input) {
 	if in == (node.Input{}) {
 		l.ticking = false
+		if session := s.clearing(l); session != 0 {
+			s.step(l, node.Input{Cleared: session})
+			if s.life != l || l.held != nil {
+				return
+			}
+		}
 	}
 	s.w.stats.Steps++
 	l.readAt = s.local()
@@ -242,9 +251,10 @@ func (s *server) goOn(l *life) {
 // carryOut is what the event loop of batond does with the outputs of a step.
 func (s *server) carryOut(l *life, out *node.Output) {
 	w := s.w
-	if out.Lease != nil && !s.extend(l, out.Lease) {
+	refused := out.Lease != nil && !s.extend(l, out.Lease)
+	if refused {
+		l.refused = out.Lease.Session
 		out.Run = nil
-		w.after(w.dice.between(0, time.Millisecond), func() { s.input(l, node.Input{Lapsed: out.Lease.Session}) })
 	}
 	w.judge.events(s, l, out.Events)
 	if out.Batch != nil {
@@ -264,6 +274,9 @@ func (s *server) carryOut(l *life, out *node.Output) {
 	}
 	if out.Changed && s.life == l {
 		w.look(s, l)
+	}
+	if refused && s.life == l {
+		s.step(l, node.Input{Lapsed: l.refused})
 	}
 	if out.Exit && s.life == l {
 		s.exit()
