@@ -6,6 +6,8 @@ const (
 	CodeConfigRefused  = "config-refused"
 	CodeCommandIgnored = "command-ignored"
 	CodeNote           = "note"
+	CodeForcedReturn   = "forced-return"
+	CodeTwoHistories   = "two-histories"
 
 	CodeClusterStarted  = "cluster-started"
 	CodeClusterStopping = "cluster-stopping"
@@ -58,6 +60,8 @@ func Catalog() []CatalogEntry {
 		{CodeConfigChanged, Info, "the cluster goes by a new configuration", ""},
 		{CodeConfigRefused, Warn, "a configuration cannot be taken over as things are; the cluster goes on by the old one", "do what the text names, then load the configuration again"},
 		{CodeCommandIgnored, Warn, "an entry of the log makes no sense and was skipped", "report it: a batond has proposed what it should not"},
+		{CodeForcedReturn, Warn, "an operator has let one server go on alone", "boot the other servers; they join by themselves"},
+		{CodeTwoHistories, Error, "two parts of the cluster have each gone on without the other, which only forced returns or a weak tie-breaker can bring about; one has given up and joined the other", "check the data of every group: both parts may have written to it"},
 		{CodeNote, Info, "a line written by a script, a command or a server", ""},
 
 		{CodeClusterStarted, Info, "servers went online together, and groups with autostart are being started", ""},

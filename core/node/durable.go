@@ -35,6 +35,8 @@ type identity struct {
 	// claimed the next one, so it must not drop its log before that is decided (D5).
 	Sealed  bool `json:"sealed,omitempty"`
 	Claimed bool `json:"claimed,omitempty"`
+	// Quorate is the boot id under which this server last held a lease (T3).
+	Quorate string `json:"quorate,omitempty"`
 }
 
 // image is a store's content, understood.

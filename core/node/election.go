@@ -213,6 +213,11 @@ func (n *Node) foundFirst() {
 			return
 		}
 	}
+	n.foundAlone()
+}
+
+// foundAlone founds epoch 1 with an empty state.
+func (n *Node) foundAlone() {
 	e := epoch.ID{Number: 1, Founder: n.id.Raft}
 	st := &cluster.State{Version: cluster.Version, Index: 1, ID: n.cfg.Random() | 1}
 	snap := &pb.Snapshot{Data: st.Encode(), Metadata: &pb.SnapshotMetadata{
@@ -240,6 +245,7 @@ func (n *Node) enter(e epoch.ID, raftID epoch.RaftID, hard *pb.HardState, snap *
 	enter := func(id *identity) { id.Epoch, id.Raft, id.Sealed, id.Claimed = e, raftID, false, false }
 	n.writeIdentity(enter, func() {
 		n.half = newHalf(len(n.cfg.Servers))
+		n.sayForced()
 		n.openRaft(hard, snap, nil)
 		if then != nil {
 			then()

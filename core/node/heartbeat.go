@@ -233,6 +233,9 @@ func (n *Node) meetEpoch(m Message) bool {
 		}
 		return true
 	}
+	if m.Epoch != n.id.Epoch && m.Epoch.Number == n.id.Epoch.Number && n.id.Epoch.Number != 0 {
+		n.meetHistory(m)
+	}
 	return m.Epoch != n.id.Epoch
 }
 

@@ -43,6 +43,9 @@ type Config struct {
 	// Tiebreaker says that there is a register that decides when exactly half of the
 	// voters is left; without one (kind none) such a half waits.
 	Tiebreaker bool
+	// WeakTiebreaker: it keeps no record (ping, fence), so that a server that has
+	// booted since it last had a quorum must not ask it (T3).
+	WeakTiebreaker bool
 	// Random gives the node's random numbers (incarnation, cluster id).
 	Random func() uint64
 	// Clean says that nothing of any group is left on this server: the hands have
@@ -203,6 +206,7 @@ type Input struct {
 	Anomaly *LocalFault    // a resource of a group that runs here has failed in operation
 	Note    *cluster.Event // a line for the cluster's event log
 	Leave   *Leave         // batond has been told to stop
+	Force   *Force         // an operator lets this server go on alone
 	// Register is an answer of the tie-breaker.
 	Register *RegisterAnswer
 }
@@ -229,6 +233,12 @@ type Leave struct {
 	Who cluster.Who
 }
 
+// Force is a forced return: the operator has made sure that the servers this one does
+// not hear are off, and lets it go on alone, in place of a majority or a tie-breaker.
+type Force struct {
+	Who cluster.Who
+}
+
 // Output is what is to be done.
 type Output struct {
 	// Batch is to be written durably, in order; nil: nothing.
@@ -240,6 +250,9 @@ type Output struct {
 	// has fired), the owner drops Run, sends Lapsed, and Cleared once the guard has
 	// finished.
 	Lease *Lease
+	// Fire: the guard is to clear everything of the session at once, whatever is left
+	// of its lease, and Cleared is to follow.
+	Fire bool
 	// Run are steps to carry out.
 	Run []Run
 	// Replies answer Requests.

@@ -50,6 +50,7 @@ type Node struct {
 	snapshots []snapshotSent
 	changedAt uint64 // index of the newest applied change of the voters, or a bound above it
 	sealing   bool   // the seal is being written
+	forced    *Force // an operator's forced return that is under way
 	half      half
 
 	// Hearing (heartbeat.go).
@@ -176,6 +177,8 @@ func (n *Node) Step(now Now, in Input) Output {
 		n.note(*in.Note)
 	case in.Leave != nil:
 		n.beginLeaving(*in.Leave)
+	case in.Force != nil:
+		n.force(*in.Force)
 	case in.Register != nil:
 		n.registerAnswered(*in.Register)
 	default:
@@ -225,6 +228,7 @@ func (n *Node) tick() {
 		n.beat()
 	}
 	n.elect()
+	n.tryForce()
 	n.trySeal()
 	n.tryClaim()
 	n.foundFirst()

@@ -91,7 +91,7 @@ func (n *Node) receiveProposal(m Message) {
 	}
 	from := n.cfg.Servers[m.From-1]
 	switch c.Kind {
-	case cluster.KindResult, cluster.KindAnomaly, cluster.KindNote:
+	case cluster.KindResult, cluster.KindAnomaly, cluster.KindNormal, cluster.KindNote:
 		if c.Server != from {
 			return
 		}

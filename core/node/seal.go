@@ -196,7 +196,7 @@ func (n *Node) lastLog() (term, index uint64) {
 // the own log, the unsealed of them could elect nobody, this server votes in some
 // such configuration, and the register has just said that nothing higher exists.
 func (n *Node) trySeal() {
-	if !n.cfg.Tiebreaker || n.rn == nil || n.busy || n.id.Sealed || n.leave != nil || len(n.members.Voters) == 0 || n.isStuck() {
+	if !n.cfg.Tiebreaker || n.forced != nil || !n.mayAskWeak() || n.rn == nil || n.busy || n.id.Sealed || n.leave != nil || len(n.members.Voters) == 0 || n.isStuck() {
 		return
 	}
 	last := n.support.Last
@@ -282,7 +282,7 @@ func (n *Node) hearSeal(m Message) {
 // those that vote in the configurations of the own one, if they are at least half of
 // each. Whoever may not claim asks whether an earlier claim of its own has won.
 func (n *Node) tryClaim() {
-	if !n.id.Sealed || n.half.founded || n.sealing || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/12 {
+	if !n.id.Sealed || n.forced != nil || n.half.founded || n.sealing || !n.mayAskWeak() || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/12 {
 		return
 	}
 	confs := n.raftConfigurations()

@@ -23,6 +23,10 @@ func (n *Node) extend(end lease.Instant) {
 		n.out.Changed = true
 	}
 	n.hadLease = true
+	if n.nextID.Quorate != n.cfg.Boot {
+		boot := n.cfg.Boot
+		n.writeIdentity(func(id *identity) { id.Quorate = boot }, func() {})
+	}
 	n.out.Lease = &Lease{Session: n.id.Session, End: end}
 }
 

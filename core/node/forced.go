@@ -1,0 +1,107 @@
+package node
+
+import (
+	"fmt"
+
+	"baton/core/cluster"
+	"baton/core/epoch"
+)
+
+// This file is what happens where the cluster's own judgement does not decide: an
+// operator's forced return, and what it can lead to, two histories.
+
+// mayAskWeak reports whether this server may use its tie-breaker (T3): one that keeps
+// no record would let a server that has booted found an epoch a second time.
+func (n *Node) mayAskWeak() bool {
+	return !n.cfg.WeakTiebreaker || n.id.Quorate == n.cfg.Boot
+}
+
+// force begins a forced return. Where this server has a leader there is nothing to
+// force.
+func (n *Node) force(f Force) {
+	if n.forced == nil && n.leave == nil && !n.isEntering() && !n.hasQuorum() {
+		n.forced = &f
+		n.out.Changed = true
+	}
+}
+
+// hasQuorum reports whether this server has a leader that holds a lease.
+func (n *Node) hasQuorum() bool {
+	if n.lead != nil {
+		return n.leaderLease() > n.now.Mono
+	}
+	return n.leader() != 0
+}
+
+// tryForce carries a forced return out: it seals the epoch, and founds the next alone
+// with the operator in place of the tie-breaker. The register is told, but not asked
+// (T4).
+func (n *Node) tryForce() {
+	if n.forced == nil || n.busy || n.sealing || n.half.founded || n.isEntering() {
+		return
+	}
+	switch {
+	case n.hasQuorum():
+		n.forced = nil
+	case n.id.Epoch == (epoch.ID{}):
+		n.foundAlone()
+	case !n.id.Sealed:
+		n.seal()
+	default:
+		// Nobody knows when the others last supported a leader: it counts as now.
+		e := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
+		if n.cfg.Tiebreaker && !n.cfg.WeakTiebreaker {
+			n.ask(RegisterCall{Raise: e}, registerUse{kind: useRaise})
+		}
+		n.found(e, n.now.Mono)
+	}
+}
+
+// sayForced writes the forced return into the log of the epoch that it founded.
+func (n *Node) sayForced() {
+	f := n.forced
+	if f == nil {
+		return
+	}
+	n.forced = nil
+	n.note(cluster.Event{
+		Severity: cluster.Warn, Code: cluster.CodeForcedReturn,
+		Text: fmt.Sprintf("%s goes on alone: forced return by %s", n.name, f.Who.String()),
+	})
+}
+
+// meetHistory: another history of the epoch's number is alive, which only operators
+// or a weak tie-breaker can bring about. The one whose founder comes later in the
+// configuration stops its groups at once and joins the other (D1).
+func (n *Node) meetHistory(m Message) {
+	if m.Seal != nil || n.isEntering() {
+		return
+	}
+	mine, other := n.id.Epoch.Founder, m.Epoch.Founder
+	yields := mine.Server() > other.Server() || mine.Server() == other.Server() && mine > other
+	if !yields {
+		if key := "histories " + m.Epoch.String(); n.once(key) {
+			n.note(cluster.Event{
+				Severity: cluster.Error, Code: cluster.CodeTwoHistories,
+				Text: fmt.Sprintf("%s went on without this cluster under epoch %v; it stops its groups and joins; what it has decided since is lost", n.serverName(other.Server()), m.Epoch),
+			})
+		}
+		return
+	}
+	if n.held.End != 0 && !n.held.Lapsed {
+		n.held.Lapsed, n.clean = true, false
+		n.out.Fire = true
+	}
+	n.join(m.Epoch)
+}
+
+// once reports whether the key was not asked about within the last T.
+func (n *Node) once(key string) bool {
+	for _, a := range n.asked {
+		if a.key == key {
+			return false
+		}
+	}
+	n.asked = append(n.asked, asked{key, n.now.Mono})
+	return true
+}
