@@ -46,10 +46,14 @@ type drops struct {
 	}
 }
 
-func (d *drops) count(why drop, args ...any) { d.add(why, 1, args...) }
+// count counts one drop, and logs it if its reason has not been logged lately.
+func (d *drops) count(why drop, args ...any) { d.add(why, 1, true, args...) }
 
-// add counts n drops. What is stale is not logged: that the stream is down has been.
-func (d *drops) add(why drop, n int, args ...any) {
+// tally counts n drops that need no line in the log: that the stream is down, and
+// why, has one of its own.
+func (d *drops) tally(why drop, n int) { d.add(why, n, false) }
+
+func (d *drops) add(why drop, n int, log bool, args ...any) {
 	if n == 0 {
 		return
 	}
@@ -58,7 +62,7 @@ func (d *drops) add(why drop, n int, args ...any) {
 	c.total += uint64(n)
 	now := time.Now()
 	var since uint64
-	if why != dropStale && (c.at.IsZero() || now.Sub(c.at) >= logEvery) {
+	if log && (c.at.IsZero() || now.Sub(c.at) >= logEvery) {
 		since, c.logged, c.at = c.total-c.logged, c.total, now
 	}
 	d.mu.Unlock()

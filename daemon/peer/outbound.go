@@ -49,8 +49,8 @@ func newOutbound(p *Peer, path, to int) *outbound {
 
 func (o *outbound) push(f frame) {
 	stale, full := o.queue.push(f)
-	o.p.drops.add(dropStale, stale)
-	o.p.drops.add(dropStreamFull, full, "path", o.name(), "to", o.p.cfg.Servers[o.to-1])
+	o.p.drops.tally(dropStale, stale)
+	o.p.drops.add(dropStreamFull, full, true, "path", o.name(), "to", o.p.cfg.Servers[o.to-1])
 }
 
 func (o *outbound) name() string { return o.p.cfg.Paths[o.path].Name }
@@ -92,6 +92,9 @@ func (o *outbound) run(ctx context.Context) {
 		}
 		if ctx.Err() != nil {
 			return
+		}
+		if errors.Is(err, errForeign) {
+			o.p.drops.tally(dropForeign, 1)
 		}
 		o.changed(false, err)
 		select {
@@ -205,7 +208,7 @@ func (o *outbound) write(ctx context.Context, raw net.Conn, conn *tls.Conn) erro
 	var pinged time.Time // when the oldest ping without a pong was written; zero: none
 	for {
 		f, stale, ok := o.queue.pop(time.Now())
-		o.p.drops.add(dropStale, stale)
+		o.p.drops.tally(dropStale, stale)
 		if ok {
 			if err := o.writeAll(raw, conn, f.b); err != nil {
 				return err

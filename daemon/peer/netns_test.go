@@ -1,0 +1,113 @@
+package peer
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"baton/core/node"
+
+	"github.com/vishvananda/netlink"
+)
+
+const netnsEnv = "BATON_PEER_TEST_NETNS"
+
+// inNetns runs the calling test again, in a process with a network of its own, and
+// reports whether this is that process. It needs no privilege: the process is root
+// in a user namespace of its own.
+func inNetns(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(netnsEnv) != "" {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), netnsEnv+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EACCES) {
+		t.Skipf("this kernel does not let us make a user namespace: %v", err)
+	}
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Fatalf("in a network of its own: %v\n%s", err, out)
+	}
+	return false
+}
+
+// Before there is an address nothing fails for good; when the addresses come the
+// streams do; a path that swallows everything is noticed by both ends in about the
+// timeout, and comes back by itself. The network is lo with an address per server.
+func TestAddressComesAndGoes(t *testing.T) {
+	if !inNetns(t) {
+		return
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newBed(t, 2, 1)
+	b.port = 22860
+	var addrs [3]*netlink.Addr
+	config := func(self int) Config {
+		c := b.config(self)
+		c.Paths[0].Remote = nil
+		for server := 1; server <= 2; server++ {
+			a := netip.AddrFrom4([4]byte{10, 8, 0, byte(server)})
+			c.Paths[0].Remote = append(c.Paths[0].Remote, a)
+			addrs[server], err = netlink.ParseAddr(a.String() + "/32")
+			must(err)
+		}
+		c.Paths[0].Local = c.Paths[0].Remote[self-1]
+		return c
+	}
+	one, two := b.start(config(1)), b.start(config(2))
+	if st := one.Stats(); len(st.Closed) != 0 {
+		t.Fatalf("before there is an address: %v", st.Closed)
+	}
+	must(netlink.LinkSetUp(lo))
+	must(netlink.AddrAdd(lo, addrs[1]))
+	must(netlink.AddrAdd(lo, addrs[2]))
+	one.up(t, 1)
+	two.up(t, 1)
+	for name, fault := range map[string]struct{ begin, end func() error }{
+		"receiver's address gone": {
+			func() error { return netlink.AddrDel(lo, addrs[2]) },
+			func() error { return netlink.AddrAdd(lo, addrs[2]) },
+		},
+		"link down": {
+			func() error { return netlink.LinkSetDown(lo) },
+			func() error { return netlink.LinkSetUp(lo) },
+		},
+	} {
+		must(fault.begin())
+		begun := time.Now()
+		one.up(t, 0)
+		two.up(t, 0)
+		took := time.Since(begun)
+		t.Logf("%s: noticed after %v", name, took)
+		if took > 2*timeout {
+			t.Errorf("%s: noticed after %v, the timeout is %v", name, took, timeout)
+		}
+		must(fault.end())
+		one.Kick(2)
+		two.Kick(1)
+		one.up(t, 1)
+		two.up(t, 1)
+		one.Send([]node.Message{message(1, 2, 1, nil)})
+		two.packet(t)
+	}
+}
