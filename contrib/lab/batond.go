@@ -228,11 +228,14 @@ func (l *Lab) Address(group string) (netip.Addr, error) {
 }
 
 // IsOnline reports whether the group runs: on that server, or on any for "". The
-// cluster's word is not enough, it is late after a fault; a client must get an answer
-// from the same server.
+// cluster's word is not enough, it is late after a fault: batond must run on that
+// server, and a client must get an answer from it through the floating IP.
 func (l *Lab) IsOnline(s *api.Status, group, server string) bool {
 	g := GroupOf(s, group)
 	if !s.Quorum || g == nil || g.State != string(cluster.GroupOnline) || server != "" && g.Server != server {
+		return false
+	}
+	if on := l.Server(g.Server); on == nil || on.Batond() == nil {
 		return false
 	}
 	ip, err := l.Address(group)

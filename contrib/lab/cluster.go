@@ -63,8 +63,7 @@ func Config(text string) Option { return func(o *Options) { o.Config = text } }
 // the test would measure the machine and not the cluster.
 const waitLimit = 20 * time.Second
 
-// Start makes a cluster and waits until every server is online and every group that
-// starts by itself runs. The witness watches from then on. Everything goes when the
+// Start makes a cluster and waits as WaitAll does. The witness watches from then on. Everything goes when the
 // test ends; if it has failed, the end of each batond's log is shown.
 func Start(tb TB, options ...Option) *Cluster {
 	tb.Helper()
@@ -162,13 +161,13 @@ func stateOf(s *api.Status, server string) string {
 	return ""
 }
 
-// WaitAll waits until every server is online and every group that starts by itself
-// runs.
+// WaitAll waits until every server is online and votes, so that the cluster stands the
+// loss of any of them, and every group that starts by itself runs.
 func (c *Cluster) WaitAll() {
 	c.tb.Helper()
 	c.WaitStatus("all servers and groups are online", func(s *api.Status) bool {
 		for _, v := range s.Servers {
-			if v.State != string(cluster.ServerOnline) {
+			if v.State != string(cluster.ServerOnline) || !v.Voter {
 				return false
 			}
 		}
