@@ -17,8 +17,9 @@ import (
 //	16  size, 4: of the message
 //	20  message (package wire)
 //
-// A ping has sequence and size 0. The receiver answers each with one pong byte, and
-// sends one when it has accepted the stream; nothing else flows in that direction.
+// A ping has sequence and size 0. In the other direction only pongs flow, of one byte:
+// one when the stream is accepted, one for each ping, and some while a long frame
+// comes in.
 const (
 	frameHeadSize = 8 + 8 + 4
 	pongByte      = 'b'

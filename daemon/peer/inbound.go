@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -159,7 +158,8 @@ func (l *listener) serve(ctx context.Context, raw net.Conn, places chan struct{}
 	cs := conn.ConnectionState()
 	from := l.p.id.who(&cs)
 	l.replace(from, raw)
-	if err := l.p.read(&patient{raw, conn, l.p.cfg.Timeout}, from); errors.As(err, new(errFrame)) {
+	stream := &patient{raw: raw, conn: conn, timeout: l.p.cfg.Timeout}
+	if err := l.p.read(stream, from); errors.As(err, new(errFrame)) {
 		l.p.drops.count(dropFrame, "path", l.p.cfg.Paths[l.path].Name, "from", l.p.cfg.Servers[from-1], "err", err)
 	}
 }
@@ -176,32 +176,42 @@ func (l *listener) replace(from int, raw net.Conn) {
 	}
 }
 
-// patient is a stream that fails when nothing moves for the timeout.
+// patient is an accepted stream. It fails when nothing moves for the timeout, and
+// tells the sender that it moves: behind a long frame on a slow path a ping would
+// wait for longer than that.
 type patient struct {
 	raw     net.Conn
 	conn    *tls.Conn
 	timeout time.Duration
+	told    time.Time // when the last pong was written
 }
 
 func (s *patient) Read(b []byte) (int, error) {
 	if err := s.raw.SetReadDeadline(time.Now().Add(s.timeout)); err != nil {
 		return 0, err
 	}
-	return s.conn.Read(b)
+	n, err := s.conn.Read(b)
+	if n > 0 && time.Since(s.told) > s.timeout/4 {
+		if err := s.pong(); err != nil {
+			return n, err
+		}
+	}
+	return n, err
 }
 
-func (s *patient) Write(b []byte) (int, error) {
-	if err := s.raw.SetWriteDeadline(time.Now().Add(s.timeout)); err != nil {
-		return 0, err
+func (s *patient) pong() error {
+	s.told = time.Now()
+	if err := s.raw.SetWriteDeadline(s.told.Add(s.timeout)); err != nil {
+		return err
 	}
-	return s.conn.Write(b)
+	_, err := s.conn.Write([]byte{pongByte})
+	return err
 }
 
 // read accepts the stream and takes its frames until it ends. The error says why; it
 // is never nil.
-func (p *Peer) read(s io.ReadWriter, from int) error {
-	pong := []byte{pongByte}
-	if _, err := s.Write(pong); err != nil {
+func (p *Peer) read(s *patient, from int) error {
+	if err := s.pong(); err != nil {
 		return err
 	}
 	r := bufio.NewReaderSize(s, 16<<10)
@@ -212,7 +222,7 @@ func (p *Peer) read(s io.ReadWriter, from int) error {
 		}
 		switch {
 		case h.isPing():
-			if _, err := s.Write(pong); err != nil {
+			if err := s.pong(); err != nil {
 				return err
 			}
 		case p.accepted.isCopy(from, h):

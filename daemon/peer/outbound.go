@@ -194,47 +194,41 @@ func readPong(r io.Reader) error {
 	return nil
 }
 
-// write writes frames and pings until the stream fails.
+// write writes frames and pings until the stream fails: a write takes too long, the
+// other end closes it, or no pong has come for the timeout.
 func (o *outbound) write(ctx context.Context, raw net.Conn, conn *tls.Conn) error {
 	defer raw.Close()
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
-	pong := make(chan struct{}, 1)
+	begun := time.Now()
+	var heard atomic.Int64 // when the last pong came, nanoseconds since begun
 	ended := make(chan error, 1)
-	o.p.group.Go(func() { ended <- readPongs(conn, raw, pong) })
+	o.p.group.Go(func() { ended <- readPongs(conn, raw, begun, &heard) })
 
 	tick := time.NewTicker(o.p.cfg.Timeout / 4)
 	defer tick.Stop()
 	ping := frameHead{life: o.p.life}.append(nil)
-	var pinged time.Time // when the oldest ping without a pong was written; zero: none
 	for {
 		f, stale, ok := o.queue.pop(time.Now())
 		o.p.drops.tally(dropStale, stale)
+		ready := o.queue.ready
 		if ok {
 			if err := o.writeAll(raw, conn, f.b); err != nil {
 				return err
 			}
 			o.sent.Add(1)
-		}
-		// While frames wait only look whether there is something else to do.
-		ready := o.queue.ready
-		if ok {
-			ready = always
+			ready = always // there may be more: only look whether there is something else to do
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-ended:
 			return err
-		case <-pong:
-			pinged = time.Time{}
 		case <-tick.C:
-			if pinged.IsZero() {
-				pinged = time.Now()
-				if err := o.writeAll(raw, conn, ping); err != nil {
-					return err
-				}
-			} else if silent := time.Since(pinged); silent > o.p.cfg.Timeout && !moving(raw) {
+			if silent := time.Since(begun) - time.Duration(heard.Load()); silent > o.p.cfg.Timeout {
 				return fmt.Errorf("no answer for %v", silent.Round(time.Millisecond))
+			}
+			if err := o.writeAll(raw, conn, ping); err != nil {
+				return err
 			}
 		case <-ready:
 		}
@@ -247,13 +241,6 @@ var always = func() chan struct{} {
 	close(c)
 	return c
 }()
-
-// moving reports whether bytes are on their way: a pong then waits behind them, and
-// it is the kernel's business (impatient) to notice that they do not arrive.
-func moving(raw net.Conn) bool {
-	n, err := unacknowledged(raw)
-	return err == nil && n > 0
-}
 
 func (o *outbound) writeAll(raw net.Conn, conn *tls.Conn, b []byte) error {
 	for len(b) > 0 {
@@ -271,15 +258,12 @@ func (o *outbound) writeAll(raw net.Conn, conn *tls.Conn, b []byte) error {
 
 // readPongs reads until the other end closes the stream, which ends a write under
 // way too.
-func readPongs(conn *tls.Conn, raw net.Conn, pong chan<- struct{}) error {
+func readPongs(conn *tls.Conn, raw net.Conn, begun time.Time, heard *atomic.Int64) error {
 	defer raw.Close()
 	for {
 		if err := readPong(conn); err != nil {
 			return err
 		}
-		select {
-		case pong <- struct{}{}:
-		default:
-		}
+		heard.Store(int64(time.Since(begun)))
 	}
 }

@@ -26,22 +26,6 @@ func freebind(network, _ string, c syscall.RawConn) error {
 // impatient makes the kernel give a connection up when sent bytes have not been
 // acknowledged for d (tcp(7), TCP_USER_TIMEOUT). TCP_NODELAY is Go's default.
 func impatient(conn net.Conn, d time.Duration) error {
-	return withFD(conn, func(fd int) error {
-		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-	})
-}
-
-// unacknowledged returns how many bytes the other end's kernel has not confirmed
-// (tcp(7), SIOCOUTQ).
-func unacknowledged(conn net.Conn) (n int, err error) {
-	err = withFD(conn, func(fd int) (err error) {
-		n, err = unix.IoctlGetInt(fd, unix.TIOCOUTQ) // the same number as SIOCOUTQ
-		return err
-	})
-	return n, err
-}
-
-func withFD(conn net.Conn, f func(fd int) error) error {
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return syscall.EINVAL
@@ -51,7 +35,9 @@ func withFD(conn net.Conn, f func(fd int) error) error {
 		return err
 	}
 	var ferr error
-	if err := raw.Control(func(fd uintptr) { ferr = f(int(fd)) }); err != nil {
+	if err := raw.Control(func(fd uintptr) {
+		ferr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+	}); err != nil {
 		return err
 	}
 	return ferr
