@@ -67,7 +67,7 @@ func newProcess(pagePath, specPath string) (*process, error) {
 		return nil, fmt.Errorf("started by hand: this is batond's own process")
 	}
 	unix.CloseOnExec(3)
-	// No unlocking here: the lock lasts as long as file 3 is open, that is to the end.
+	// The mapping keeps the file open to the end of the process, and with it the lock.
 	p := &process{specs: specPath, owner: filepath.Join(filepath.Dir(pagePath), ownerFile), log: newQuietLog(), renewOK: true}
 	var err error
 	if p.page, err = page.Map(lock); err != nil {

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -14,33 +15,45 @@ import (
 )
 
 // conclude makes the outcome of a step whose child left none, or could not be
-// started. The outcome of a stop lets another server start the group, whatever it
-// says; so before there is one, batond itself takes the group off this server. It may:
-// taking away is never wrong, only adding needs a process that the guard can kill.
-func (r *Runner) conclude(step cluster.Step, o cluster.Outcome, done func(cluster.Outcome)) {
-	if step.Kind == cluster.StepStop {
-		if !r.takeOff(step) {
-			return
+// started: text says why. Any outcome of a start or stop lets another server start the
+// group; so before there is one, batond itself takes the group off this server. It
+// may: taking away is never wrong, only adding needs a process that the guard can kill.
+// A start counts as one whose script did not run, since nothing of it is left.
+func (r *Runner) conclude(step cluster.Step, text string, begin int64, done func(cluster.Outcome)) {
+	o := cluster.Outcome{Exit: -1, Text: fmt.Sprintf("%s of %s: %s", step.Kind, step.Group, text)}
+	if step.Kind != cluster.StepRecover {
+		err := r.takeOff(step)
+		if r.ctx.Err() != nil {
+			return // not ended: the next batond has to do it
 		}
-		o.Text += "; the rest of the group was cleared without its script"
+		if err == nil {
+			o.OK = step.Kind == cluster.StepStop
+			o.Text += "; what there was of the group has been cleared without its script"
+		}
+	}
+	if begin != 0 {
+		o.Millis = (page.Now() - begin) / int64(time.Millisecond)
 	}
 	done(o)
 }
 
-// takeOff removes the group's addresses and kills its processes, until nothing is
-// left, or the session is over and the guard does it. False: the runner was closed.
-func (r *Runner) takeOff(step cluster.Step) bool {
+// errOver: the session is over, the guard clears.
+var errOver = errors.New("session over")
+
+// takeOff removes the group's addresses and kills its processes, again and again until
+// nothing is left. Its error is errOver, or that of the runner's end.
+func (r *Runner) takeOff(step cluster.Step) error {
 	group, _ := r.group(step.Group)
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
 		err := r.tryTakeOff(step, group)
-		if err == nil {
-			return true
+		if err == nil || errors.Is(err, errOver) {
+			return err
 		}
 		r.config.Progress(step, fmt.Sprintf("%v, trying again", err))
 		select {
 		case <-time.After(pause):
 		case <-r.ctx.Done():
-			return false
+			return r.ctx.Err()
 		}
 	}
 }
@@ -55,7 +68,7 @@ func (r *Runner) tryTakeOff(step cluster.Step, group Group) error {
 		defer p.Close()
 		// Then a new session may have the group here already.
 		if p.Permit(step.Session) != nil {
-			return nil
+			return errOver
 		}
 	}
 	// Step children first: one that lives could add what is removed next.

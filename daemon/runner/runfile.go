@@ -3,9 +3,7 @@ package runner
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,20 +40,25 @@ func (r *Runner) files(step cluster.Step) files {
 
 func (f files) orders() string { return string(f) + ".json" }
 
-// create writes the orders and locks them. os.ErrExist: the token was begun before.
-// Without fsync: after a crash of the machine nothing runs here any more.
+// create writes the orders and locks them; they are in their place only when both is
+// done. os.ErrExist: the token was begun before. Without fsync: after a crash of the
+// machine nothing runs here any more.
 func (f files) create(o Orders) (*os.File, error) {
 	b, err := json.Marshal(o)
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(f.orders(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
+	file, err := os.CreateTemp(filepath.Dir(string(f)), filepath.Base(string(f))+".new")
 	if err != nil {
 		return nil, err
 	}
+	defer os.Remove(file.Name())
 	err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if err == nil {
 		_, err = file.WriteAt(b, 0)
+	}
+	if err == nil {
+		err = os.Link(file.Name(), f.orders())
 	}
 	if err != nil {
 		file.Close()
@@ -168,22 +171,20 @@ func (c *child) read(progress func(string)) {
 	}
 }
 
-// readOrders reads a child's orders from file 3.
+// readOrders reads a child's orders from file 3, which stays open, and locked, to the
+// end of the process.
 func readOrders() (Orders, error) {
+	const fd, limit = 3, 1 << 20
 	var o Orders
-	f := os.NewFile(3, "orders")
-	if f == nil {
-		return o, errors.New("started by hand: this is batond's own process")
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || st.Size > limit {
+		return o, fmt.Errorf("no orders as file %d (%v): this is batond's own process", fd, err)
 	}
-	unix.CloseOnExec(3)
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
-	if err == nil {
-		err = json.Unmarshal(b, &o)
+	unix.CloseOnExec(fd)
+	b := make([]byte, st.Size)
+	n, err := unix.Pread(fd, b, 0)
+	if err != nil {
+		return o, fmt.Errorf("read orders: %w", err)
 	}
-	keep = f
-	return o, err
+	return o, json.Unmarshal(b[:n], &o)
 }
-
-// keep keeps the locked orders open to the end of the process: a file that nothing
-// refers to is closed by the collector.
-var keep *os.File

@@ -147,7 +147,7 @@ func (r *Runner) Run(step cluster.Step, lifetime time.Duration, done func(cluste
 		case errors.Is(err, os.ErrExist):
 			r.adopt(step, done)
 		default:
-			r.conclude(step, failed(step, begin, err), done)
+			r.conclude(step, err.Error(), begin, done)
 		}
 	})
 }
@@ -186,13 +186,13 @@ func (r *Runner) run(step cluster.Step, lifetime time.Duration, begin int64, don
 	}
 	// From here the child alone holds the lock.
 	orders.Close()
-	r.follow(step, files, child, done)
+	r.follow(step, files, child, begin, done)
 	return nil
 }
 
 // follow reads the child's lines until the outcome. The child may live longer, to
 // repeat announcements.
-func (r *Runner) follow(step cluster.Step, files files, child *child, done func(cluster.Outcome)) {
+func (r *Runner) follow(step cluster.Step, files files, child *child, begin int64, done func(cluster.Outcome)) {
 	r.work.Go(func() { // reaps; at Close the child goes on, and so must this batond's end
 		select {
 		case <-child.ended:
@@ -208,7 +208,7 @@ func (r *Runner) follow(step cluster.Step, files files, child *child, done func(
 	}
 	outcome, err := files.outcome()
 	if err != nil {
-		r.conclude(step, lost(step, "its process was killed"), done)
+		r.conclude(step, "its process was killed", begin, done)
 		return
 	}
 	done(outcome)
@@ -228,7 +228,7 @@ func (r *Runner) adopt(step cluster.Step, done func(cluster.Outcome)) {
 		}
 		if !alive {
 			tick.Stop()
-			r.conclude(step, lost(step, "lost when batond died"), done)
+			r.conclude(step, "lost when batond died", 0, done)
 			return
 		}
 		if text := files.progress(); text != told {
@@ -241,19 +241,6 @@ func (r *Runner) adopt(step cluster.Step, done func(cluster.Outcome)) {
 			tick.Stop()
 			return
 		}
-	}
-}
-
-// lost is the outcome of a step whose child has left none. Whether its script ran
-// nobody knows, so it counts as run: what may have been started must be stopped.
-func lost(step cluster.Step, why string) cluster.Outcome {
-	return cluster.Outcome{OK: false, Ran: true, Exit: -1, Text: fmt.Sprintf("%s of %s: %s", step.Kind, step.Group, why)}
-}
-
-func failed(step cluster.Step, begin int64, err error) cluster.Outcome {
-	return cluster.Outcome{
-		OK: false, Exit: -1, Text: fmt.Sprintf("%s of %s: %v", step.Kind, step.Group, err),
-		Millis: (page.Now() - begin) / int64(time.Millisecond),
 	}
 }
 

@@ -304,7 +304,7 @@ func TestScriptFails(t *testing.T) {
 	if o := b.run(r, b.step(cluster.StepStart)); o.OK || !o.Ran || o.Exit != 7 || !b.has(first) {
 		t.Errorf("start: %+v, address %t", o, b.has(first))
 	}
-	if o := b.run(r, b.step(cluster.StepStop)); o.OK || !o.Ran || o.Exit != 8 || b.has(first) {
+	if o := b.run(r, b.step(cluster.StepStop)); !o.OK || !o.Ran || o.Exit != 8 || b.has(first) {
 		t.Errorf("stop: %+v, address %t", o, b.has(first))
 	}
 	// RECOVER: the start script, and no address.
@@ -442,7 +442,7 @@ func TestAdopt(t *testing.T) {
 		})
 	}
 	b := newBench(t, true)
-	if o := b.await(func(done func(cluster.Outcome)) { b.open().Adopt(b.step(cluster.StepStop), done) }); o.OK || o.Exit != -1 {
+	if o := b.await(func(done func(cluster.Outcome)) { b.open().Adopt(b.step(cluster.StepStart), done) }); o.OK || o.Ran || o.Exit != -1 {
 		t.Errorf("a step that was never begun: %+v", o)
 	}
 }
@@ -521,7 +521,7 @@ func TestStopLost(t *testing.T) {
 					t.Fatalf("start: %+v", o)
 				}
 				o := c(b, r, b.step(cluster.StepStop))
-				if o.OK || o.Exit != -1 || !strings.Contains(o.Text, "cleared without its script") {
+				if !o.OK || o.Exit != -1 || !strings.Contains(o.Text, "cleared without its script") {
 					t.Errorf("%+v", o)
 				}
 				if b.has(first) || b.scripts() != 0 {

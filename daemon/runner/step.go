@@ -145,6 +145,9 @@ func (s *step) stop() cluster.Outcome {
 	}
 	s.endEarlier()
 	s.runScript(s.Group.StopScript, &o)
+	if !o.Ran {
+		return o // no longer permitted
+	}
 	s.withdraw()
 	left := 0
 	s.insist("end what the stop script left", func() error {
@@ -155,6 +158,7 @@ func (s *step) stop() cluster.Outcome {
 	if left > 0 && o.Text == "" {
 		o.Text = fmt.Sprintf("%d processes of the group were left by the stop script and have been ended", left)
 	}
+	o.OK = true // released, whatever the script said
 	return o
 }
 

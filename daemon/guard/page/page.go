@@ -205,7 +205,8 @@ func (p *Page) Load() State {
 // Extend moves the deadline of the session to end, never back. It arms a page on
 // which nothing runs. False means that the session is over, or may not begin, and for
 // ever: the deadline was reached (by whichever clock reading, the guard's or this
-// one), or the page belongs to another session. Only batond calls it, from one goroutine.
+// one), or another session is armed, which a newer one ends. Only batond calls it,
+// from one goroutine.
 func (p *Page) Extend(session uint64, end int64) bool {
 	for {
 		w := p.words[wordLease].Load()
@@ -218,7 +219,11 @@ func (p *Page) Extend(session uint64, end int64) bool {
 			if p.words[wordLease].CompareAndSwap(w, uint64(end)<<marks) {
 				return true
 			}
-		case w&fired != 0 || p.words[wordSession].Load() != session:
+		case w&fired != 0 || session < p.words[wordSession].Load():
+			return false
+		case session > p.words[wordSession].Load():
+			// Its predecessor was not ended in order; it must be cleared first.
+			p.words[wordLease].CompareAndSwap(w, w|fired)
 			return false
 		case p.fireIfDue(w):
 			return false

@@ -60,7 +60,8 @@ func TestLease(t *testing.T) {
 	check("not due", p.FireIfDue(), false)
 	check("never back", p.Extend(5, in(time.Second)), true)
 	check("deadline", p.Load().Deadline, end)
-	check("another session while armed", p.Extend(6, in(time.Minute)), false)
+	check("an older session while armed", p.Extend(4, in(time.Minute)), false)
+	check("goes on", p.Extend(5, end), true)
 	check("disarm", p.Disarm(), true)
 	check("permit after disarm", p.Permit(5) != nil, true)
 
@@ -86,6 +87,8 @@ func TestLease(t *testing.T) {
 	p.Finish()
 	check("still", p.Load().Cleared, uint64(6))
 	check("and on", p.Extend(7, in(time.Minute)), true)
+	check("a newer session while armed", p.Extend(8, in(time.Minute)), false)
+	check("ends the old one", p.Load().Fired, true)
 }
 
 // batond can die between writing a new session and arming it: the session that was
