@@ -12,7 +12,7 @@ import (
 // describe puts a message on one line. Protobuf's own text is not used: its spacing
 // changes from build to build.
 func describe(m *node.Message) string {
-	head := fmt.Sprintf("%d>%d %s #%d term %d", m.From, m.To, kindName(m.Kind), m.Seq, m.Term)
+	head := fmt.Sprintf("%d>%d %s life %v/%d #%d term %d", m.From, m.To, kindName(m.Kind), m.Life.Raft, m.Life.Start, m.Seq, m.Term)
 	if m.Leader {
 		head += " leader"
 	}

@@ -25,14 +25,19 @@ const (
 	// QuietSplit leaves the leader with a minority, so that two leaders claim to lead
 	// for a while: hole H10. Safety only, too.
 	QuietSplit Scenario = "split"
+	// QuietReborn wipes two servers of five one after the other, while they do not hear
+	// each other: each must believe the other's new raft id in the end.
+	QuietReborn Scenario = "reborn"
 )
 
 // safetyOnly says that groups may be stopped, or stay down, in the scenario.
-func (k Scenario) safetyOnly() bool { return k == QuietLink || k == QuietSplit }
+func (k Scenario) safetyOnly() bool {
+	return k == QuietLink || k == QuietSplit || k == QuietReborn
+}
 
 // Scenarios are all of them.
 func Scenarios() []Scenario {
-	return []Scenario{QuietLeader, QuietFollower, QuietCut, QuietCutOther, QuietStall, QuietRestart, QuietPath, QuietLink, QuietSplit}
+	return []Scenario{QuietLeader, QuietFollower, QuietCut, QuietCutOther, QuietStall, QuietRestart, QuietPath, QuietLink, QuietSplit, QuietReborn}
 }
 
 // QuietResult is what came of one.
@@ -82,6 +87,24 @@ func rotate(names []string, by int) []string {
 	return append(slices.Clone(names[by:]), names[:by]...)
 }
 
+// reborn plays QuietReborn, with an operator who returns the servers.
+func (w *world) reborn() {
+	a, b := w.servers[0], w.servers[len(w.servers)-1]
+	var links []link
+	for p := range w.opt.Paths {
+		links = append(links, link{a.number - 1, b.number - 1, p}, link{b.number - 1, a.number - 1, p})
+	}
+	w.cut(links, time.Hour)
+	for _, s := range []*server{a, b} {
+		s.powerOff()
+		s.wipe()
+		w.after(w.dice.between(time.Second, 5*time.Second), s.boot)
+		w.runUntil(w.now + 20*time.Second)
+	}
+	w.net.calm()
+	w.awaitLiveness()
+}
+
 // quiet lets it happen and watches for 12 s.
 func (w *world) quiet(kind Scenario, q *QuietResult) {
 	failed := w.leader()
@@ -93,6 +116,12 @@ func (w *world) quiet(kind Scenario, q *QuietResult) {
 		failed = w.servers[failed.number%len(w.servers)]
 	}
 	w.note(failed, "SCENARIO %s", kind)
+	if kind == QuietReborn {
+		if len(w.servers) >= 5 {
+			w.reborn()
+		}
+		return
+	}
 	takeover := w.quietFault(kind, failed)
 	begin := w.now
 	orphans := 0
