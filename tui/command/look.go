@@ -66,11 +66,14 @@ func Report(st *api.Status, t words.Text, ascii bool) string {
 	if n > 0 {
 		word = fmt.Sprint(n, " ", word)
 	}
-	leader := t.S(words.NoQuorum)
-	if st.Quorum {
-		leader = t.S(words.LeaderIs, st.Leader)
+	leader := ""
+	switch {
+	case st.Quorum:
+		leader = "  " + t.S(words.LeaderIs, st.Leader)
+	case worst.Word != words.NoQuorum:
+		leader = "  " + t.S(words.NoQuorum)
 	}
-	fmt.Fprintf(&b, "%s  %s %s  %s  %s  %s  (%s)\n", cells.Clean(st.Cluster), worst.Kind.Glyph(ascii), word,
+	fmt.Fprintf(&b, "%s  %s %s  %s%s  %s  (%s)\n", cells.Clean(st.Cluster), worst.Kind.Glyph(ascii), word,
 		t.S(words.ServersCount, picture.Online(st), len(st.Servers)), cells.Clean(leader), t.S(words.Rev, st.Revision), t.S(words.At, cells.Clean(st.Server)))
 	if st.Waiting != "" {
 		fmt.Fprintln(&b, t.S(words.WaitsFor, cells.Clean(st.Waiting)))

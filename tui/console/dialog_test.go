@@ -336,7 +336,10 @@ func TestCursorFollowsGroup(t *testing.T) {
 func TestExtraAction(t *testing.T) {
 	var got []string
 	opt := faults()
-	opt.Extra[0].Run = func(_ context.Context, c string) error { got = append(got, c); return errors.New("node2: no such fuse") }
+	opt.Extra[0].Run = func(_ context.Context, c string) error {
+		got = append(got, c)
+		return errors.New("node2: no such fuse")
+	}
 	m := view{w: 80, h: 24, st: cast(3), opt: opt}.at(nil)
 	press(m, "c")
 	cmd := press(m, "2")

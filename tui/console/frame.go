@@ -23,11 +23,13 @@ const (
 	wideW        = 110
 )
 
-// View is called after every message.
+// View is called after every message, and hands the frame to the painter.
 func (m *model) View() tea.View {
-	v := tea.NewView(strings.Join(m.frame(), "\n"))
-	v.AltScreen = true
-	return v
+	defer m.crashed()
+	if m.paint != nil {
+		m.paint.show(m.frame(), m.w, m.h)
+	}
+	return tea.View{}
 }
 
 // frame is the whole screen: m.h lines, none wider than m.w.

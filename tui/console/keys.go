@@ -68,7 +68,7 @@ func commands() []command {
 			m.log.refresh()
 			return nil
 		}},
-		{b: bind("ctrl+l", "ctrl+l"), desc: words.KeyRedraw, col: looking, do: func(*model) tea.Cmd { return tea.ClearScreen }},
+		{b: bind("ctrl+l", "ctrl+l"), desc: words.KeyRedraw, col: looking, do: func(m *model) tea.Cmd { m.redraw(); return nil }},
 		{b: bind("ctrl+r", "ctrl+r"), desc: words.KeyReconnect, col: looking, do: (*model).reconnect},
 
 		{b: bind("a", "a"), desc: words.KeyActions, col: acting, place: 5, drop: 1, shown: listing, why: whyNoAction, do: (*model).menu},

@@ -44,7 +44,10 @@ type model struct {
 	th   theme
 	ctx  context.Context // ends with the program
 	feed *feed
-	cmds []command
+	// paint writes to the terminal; nil in tests of the model alone.
+	paint *painter
+	crash []byte // the stack of a panic
+	cmds  []command
 
 	w, h   int
 	screen screen

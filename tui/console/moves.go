@@ -7,6 +7,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"baton/daemon/api"
 	"baton/tui/cells"
@@ -135,7 +136,17 @@ func (m *model) copy() tea.Cmd {
 		text = fmt.Sprintf("%s %s %s %s", cells.Clean(g.Name), g.State, cells.Clean(g.Server), cells.Clean(g.Reason))
 	}
 	m.say(picture.Good, m.s(words.Copied, text), briefly)
-	return tea.SetClipboard(text)
+	if m.paint != nil {
+		m.paint.also(ansi.SetSystemClipboard(text))
+	}
+	return nil
+}
+
+// redraw paints everything anew, for a terminal that was written to by others.
+func (m *model) redraw() {
+	if m.paint != nil {
+		m.paint.repaint()
+	}
 }
 
 // lineInput is a line that is being typed.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"baton/core/cluster"
 	"baton/daemon/api"
@@ -24,9 +25,6 @@ const (
 
 func (m *model) Init() tea.Cmd {
 	cmds := []tea.Cmd{tick()}
-	if overSSH(m.opt.Env) {
-		cmds = append(cmds, askSynchronized())
-	}
 	if m.feed != nil {
 		cmds = append(cmds, m.feed.receive(m.ctx))
 	}
@@ -35,6 +33,7 @@ func (m *model) Init() tea.Cmd {
 
 // Update takes one message. Everything slow happens in commands.
 func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	defer m.crashed()
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.w, m.h = msg.Width, msg.Height
@@ -48,7 +47,11 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			m.filtered()
 		}
 	case tea.CursorPositionMsg:
-		return m, m.probed(msg)
+		m.probed(msg)
+	case tea.ModeReportMsg:
+		if msg.Mode == ansi.ModeSynchronizedOutput && m.paint != nil {
+			m.paint.atOnce(msg.Value == ansi.ModeReset || msg.Value == ansi.ModeSet)
+		}
 	case tickMsg:
 		if m.opt.Hint != nil {
 			m.hinted = cells.Clean(m.opt.Hint())
@@ -217,10 +220,10 @@ func (m *model) report(id, label string, op *cluster.Op) {
 
 // probed takes the answer to the question where the cursor is after characters that
 // terminals set up for Japanese draw two cells wide.
-func (m *model) probed(msg tea.CursorPositionMsg) tea.Cmd {
+func (m *model) probed(msg tea.CursorPositionMsg) {
 	if msg.X <= probeCells || m.th.ascii {
-		return nil
+		return
 	}
 	m.th.ascii = true
-	return tea.ClearScreen
+	m.redraw()
 }
