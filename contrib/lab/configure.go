@@ -22,17 +22,19 @@ func (l *Lab) configure() error {
 	if err := os.WriteFile(key, []byte(conf.GenerateKey()), 0o600); err != nil {
 		return err
 	}
-	for _, d := range []string{"scripts", "env"} {
-		if err := os.MkdirAll(filepath.Join(l.dir, d), 0o755); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(filepath.Join(l.dir, "env"), 0o755); err != nil {
+		return err
 	}
 	for _, g := range l.opts.Groups {
 		if g.NoScripts {
 			continue
 		}
 		for kind, body := range map[string]string{"start": g.Start, "stop": g.Stop} {
-			if err := os.WriteFile(l.script(g, kind), []byte(l.scriptText(g, kind, body)), 0o755); err != nil {
+			path := filepath.Join(l.scripts(), g.Name, kind)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(path, []byte(l.scriptText(g, kind, body)), 0o755); err != nil {
 				return err
 			}
 		}
@@ -40,9 +42,8 @@ func (l *Lab) configure() error {
 	return os.WriteFile(l.ConfigPath(), []byte(l.configText(key)), 0o644)
 }
 
-func (l *Lab) script(g Group, kind string) string {
-	return filepath.Join(l.dir, "scripts", g.Name+"."+kind)
-}
+// scripts is the directory of the groups' scripts; servers see it as scriptDir.
+func (l *Lab) scripts() string { return filepath.Join(l.dir, "scripts") }
 
 func (l *Lab) configText(key string) string {
 	var b strings.Builder
@@ -68,7 +69,7 @@ func (l *Lab) configText(key string) string {
 		}
 		fmt.Fprintf(&b, "\n[[group]]\nname = %s\npolicy = [%s]\nautostart = %t\n", q(g.Name), strings.Join(policy, ", "), !g.Manual)
 		if !g.NoScripts {
-			fmt.Fprintf(&b, "start_script = %s\nstop_script = %s\n", q(l.script(g, "start")), q(l.script(g, "stop")))
+			fmt.Fprintf(&b, "start_script = %s\nstop_script = %s\n", q(filepath.Join(scriptDir, g.Name, "start")), q(filepath.Join(scriptDir, g.Name, "stop")))
 		}
 		if g.Config != "" {
 			fmt.Fprintf(&b, "%s\n", strings.TrimSpace(g.Config))

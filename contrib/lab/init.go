@@ -22,14 +22,17 @@ const (
 	RunDir = "/run/baton"
 	// SocketPath is batond's own default.
 	SocketPath = RunDir + "/batond.sock"
+	// scriptDir shows the groups' scripts by a path that fits on a screen.
+	scriptDir = "/run/lab"
 )
 
 // birth is what a server's init is told when it starts.
 type birth struct {
-	Name   string
-	Run    string // directory to show as RunDir
-	Boot   string // file with the boot id
-	Cgroup string // "" none
+	Name    string
+	Run     string // directory to show as RunDir
+	Scripts string // directory to show as scriptDir
+	Boot    string // file with the boot id
+	Cgroup  string // "" none
 }
 
 // ask is what the lab wants of a server's init.
@@ -144,11 +147,13 @@ func (b *birth) settle() error {
 	if err := unix.Mount("run", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
 		return fmt.Errorf("mount /run: %w", err)
 	}
-	if err := os.Mkdir(RunDir, 0o755); err != nil {
-		return err
-	}
-	if err := unix.Mount(b.Run, RunDir, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("mount %s: %w", RunDir, err)
+	for dir, from := range map[string]string{RunDir: b.Run, scriptDir: b.Scripts} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount(from, dir, "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", dir, err)
+		}
 	}
 	// The kernel's own is shared by all servers and never changes.
 	if err := unix.Mount(b.Boot, "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""); err != nil {

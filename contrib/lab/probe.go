@@ -84,6 +84,12 @@ func (p *Probe) count() int {
 	return p.answers
 }
 
+func (p *Probe) isOver() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.over
+}
+
 func (p *Probe) send() {
 	tick := time.NewTicker(ProbeInterval)
 	defer tick.Stop()
@@ -156,9 +162,13 @@ func (p *Probe) Servers() map[string]int {
 	return out
 }
 
-// Stop ends the probe and returns the longest gap. An outage that has not ended
+// Stop ends the probe and returns the longest gap. It waits a little for one more
+// answer, so that an outage which is just over has its end; one that has not ended
 // counts up to now. Calling it again returns the same.
 func (p *Probe) Stop() Gap {
+	for n, tries := p.count(), 0; p.count() == n && tries < 100 && !p.isOver(); tries++ {
+		time.Sleep(time.Millisecond)
+	}
 	p.mu.Lock()
 	if !p.over {
 		p.over = true

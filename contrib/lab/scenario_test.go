@@ -163,8 +163,8 @@ func TestMove(t *testing.T) {
 	c.WaitOnline("A", to)
 	gap := p.Stop()
 	t.Logf("outage %s", gap)
-	if gap.Duration() > 700*time.Millisecond || gap.Before != old || gap.After != to {
-		t.Errorf("outage %s, want a short one from %s to %s", gap, old, to)
+	if gap.Duration() > 700*time.Millisecond || p.Servers()[old] == 0 || p.Servers()[to] == 0 {
+		t.Errorf("outage %s, answers %v, want a short outage and then answers by %s", gap, p.Servers(), to)
 	}
 	if n := runs(t, c, "A"); n != 3 {
 		t.Errorf("%d runs of A's scripts, want start, stop, start", n)

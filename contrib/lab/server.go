@@ -95,7 +95,7 @@ func (s *Server) Boot() error {
 	if err := os.RemoveAll(run); err != nil {
 		return err
 	}
-	for _, d := range []string{run, s.disk, filepath.Join(s.dir, "log")} {
+	for _, d := range []string{run, s.lab.scripts(), s.disk, filepath.Join(s.dir, "log")} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (s *Server) Boot() error {
 	if err := os.WriteFile(boot, []byte(newUUID()+"\n"), 0o444); err != nil {
 		return err
 	}
-	b := birth{Name: s.Name, Run: run, Boot: boot, Cgroup: s.lab.cgroup(s.Name)}
+	b := birth{Name: s.Name, Run: run, Scripts: s.lab.scripts(), Boot: boot, Cgroup: s.lab.cgroup(s.Name)}
 	spec, err := json.Marshal(b)
 	if err != nil {
 		return err
