@@ -104,8 +104,8 @@ const (
 type Message struct {
 	Kind     MessageKind
 	From, To int // server numbers
-	// Seq counts the messages of the sender's life. Datagrams of one number arrive
-	// once per path.
+	// Seq counts the datagrams of the sender's life to this receiver; 0 on a stream.
+	// One number arrives once per path.
 	Seq   uint64
 	Life  Life
 	Epoch epoch.ID

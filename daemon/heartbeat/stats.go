@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"baton/core/node"
+	"baton/daemon/wire"
 )
 
 // Directed is one directed path, from another server to this one, as this end sees
@@ -157,16 +158,18 @@ func (in *inward) picture(now time.Time, round time.Duration) Directed {
 	return d
 }
 
-// asked remembers when the last datagrams left, to time their answers. A server of
-// sixteen sends some hundred a second; an answer later than that many is not timed.
-type asked [512]struct {
+// asked remembers when the last datagrams left, to time their answers. Each receiver
+// has numbers of its own, some thirty a second; an answer later than a few seconds is
+// not timed.
+type asked [wire.MaxServer + 1][64]struct {
 	seq  uint64
 	life node.Life
 	at   time.Time
 }
 
 func (a *asked) add(m *node.Message, now time.Time) {
-	e := &a[m.Seq%uint64(len(a))]
+	to := &a[m.To]
+	e := &to[m.Seq%uint64(len(to))]
 	e.seq, e.life, e.at = m.Seq, m.Life, now
 }
 
@@ -175,6 +178,7 @@ func (a *asked) find(m *node.Message) (time.Time, bool) {
 	if m.Kind == node.MsgHeartbeat || m.AnswerSeq == 0 {
 		return time.Time{}, false
 	}
-	e := &a[m.AnswerSeq%uint64(len(a))]
+	to := &a[m.From]
+	e := &to[m.AnswerSeq%uint64(len(to))]
 	return e.at, e.seq == m.AnswerSeq && e.life == m.AnswerLife
 }

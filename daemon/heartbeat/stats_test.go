@@ -63,18 +63,19 @@ func TestAsked(t *testing.T) {
 	var a asked
 	now := time.Now()
 	life := node.Life{Raft: 0x901, Start: 3}
-	a.add(&node.Message{Kind: node.MsgHeartbeat, Seq: 5, Life: life}, now)
+	a.add(&node.Message{Kind: node.MsgHeartbeat, To: 2, Seq: 5, Life: life}, now)
+	a.add(&node.Message{Kind: node.MsgHeartbeat, To: 3, Seq: 5, Life: life}, now.Add(time.Second))
 	for name, c := range map[string]struct {
 		m    node.Message
 		want bool
 	}{
-		"echo":               {node.Message{Kind: node.MsgEcho, AnswerSeq: 5, AnswerLife: life}, true},
-		"grant":              {node.Message{Kind: node.MsgGrant, AnswerSeq: 5, AnswerLife: life}, true},
-		"heartbeat":          {node.Message{Kind: node.MsgHeartbeat, AnswerSeq: 5, AnswerLife: life}, false},
-		"of another life":    {node.Message{Kind: node.MsgEcho, AnswerSeq: 5, AnswerLife: node.Life{Raft: 0x901, Start: 2}}, false},
-		"of another one":     {node.Message{Kind: node.MsgEcho, AnswerSeq: 5 + 512, AnswerLife: life}, false},
+		"echo":               {node.Message{Kind: node.MsgEcho, From: 2, AnswerSeq: 5, AnswerLife: life}, true},
+		"grant":              {node.Message{Kind: node.MsgGrant, From: 2, AnswerSeq: 5, AnswerLife: life}, true},
+		"heartbeat":          {node.Message{Kind: node.MsgHeartbeat, From: 2, AnswerSeq: 5, AnswerLife: life}, false},
+		"of another life":    {node.Message{Kind: node.MsgEcho, From: 2, AnswerSeq: 5, AnswerLife: node.Life{Raft: 0x901, Start: 2}}, false},
+		"of another one":     {node.Message{Kind: node.MsgEcho, From: 2, AnswerSeq: 5 + 64, AnswerLife: life}, false},
 		"answers nothing":    {node.Message{Kind: node.MsgGrant, AnswerLife: life}, false},
-		"never sent by this": {node.Message{Kind: node.MsgEcho, AnswerSeq: 6, AnswerLife: life}, false},
+		"never sent by this": {node.Message{Kind: node.MsgEcho, From: 2, AnswerSeq: 6, AnswerLife: life}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if at, got := a.find(&c.m); got != c.want || got && at != now {
