@@ -454,7 +454,9 @@ func TestKilled(t *testing.T) {
 		b.group(func(g *Group) { g.StartScript = b.script("start", "echo begun; sleep 100") })
 		r := b.open()
 		s := b.step(cluster.StepStart)
+		killed := make(chan struct{})
 		go func() {
+			defer close(killed)
 			for !strings.Contains(b.log(), "begun\n") {
 				time.Sleep(time.Millisecond)
 			}
@@ -466,6 +468,7 @@ func TestKilled(t *testing.T) {
 		if o := b.run(r, s); o.OK || o.Exit != -1 || !strings.Contains(o.Text, "killed") {
 			t.Errorf("%+v", o)
 		}
+		<-killed
 		if n := b.scripts(); n != 0 {
 			t.Errorf("%d processes left", n)
 		}

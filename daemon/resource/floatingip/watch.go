@@ -2,6 +2,7 @@ package floatingip
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -83,11 +84,15 @@ func (w *Watcher) poke() {
 }
 
 // Run watches until ctx ends. Where the kernel's notifications cannot be had it says
-// so by log and looks at everything every Debounce.
+// so by log, once for each reason, and looks at everything every Debounce.
 func (w *Watcher) Run(ctx context.Context, log func(error)) {
+	said := ""
 	for ctx.Err() == nil {
 		if err := w.watch(ctx); err != nil && ctx.Err() == nil {
-			log(err)
+			if err.Error() != said {
+				said = err.Error()
+				log(err)
+			}
 			_ = sleep(ctx, Debounce)
 			_, _ = w.check() // its error is the next one's too
 		}
@@ -133,14 +138,14 @@ func (w *Watcher) watch(ctx context.Context) error {
 			return fmt.Errorf("watch links and addresses: %w", err)
 		case u, ok := <-addrs:
 			if !ok {
-				return fmt.Errorf("watch addresses: subscription ended")
+				return errors.New("watch addresses: subscription ended")
 			}
 			if !u.NewAddr { // renewals come all the time
 				within(gather)
 			}
 		case _, ok := <-links:
 			if !ok {
-				return fmt.Errorf("watch links: subscription ended")
+				return errors.New("watch links: subscription ended")
 			}
 			within(gather)
 		case <-w.wake:
@@ -221,7 +226,7 @@ func (w *Watcher) note(faults []Fault, now time.Time, pending *bool) []Fault {
 func Check(s Spec) error {
 	faults, err := inspect(map[string][]Spec{"": {s}})
 	if err == nil && len(faults) > 0 {
-		err = fmt.Errorf("%s", faults[0].Text)
+		err = errors.New(faults[0].Text)
 	}
 	return err
 }
