@@ -64,6 +64,9 @@ func unescapeMount(s string) string {
 
 // try makes the cgroup and sees whether a child can be born in it and be killed.
 func try(dir string) error {
+	for _, d := range below(dir) {
+		_ = unix.Rmdir(d) // one that was killed is of no use (Place.Remove); one in use stays
+	}
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -78,11 +81,16 @@ func try(dir string) error {
 	// The clone comes before the exec, so "no such file" shows that it was allowed.
 	cmd := exec.Command("/nonexistent/baton")
 	cmd.SysProcAttr = &unix.SysProcAttr{UseCgroupFD: true, CgroupFD: int(f.Fd())}
-	if err := cmd.Start(); !errors.Is(err, fs.ErrNotExist) {
+	switch err := cmd.Start(); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil: // killed before the exec
+		_ = cmd.Wait()
+		return fmt.Errorf("a process born in %s is killed: cgroup.kill was written there", dir)
+	default:
 		_ = unix.Rmdir(dir)
 		return fmt.Errorf("a process born in %s: %w", dir, err)
 	}
-	return nil
 }
 
 // killCgroup kills all in the cgroup and below. The kernel sees to forks under way.

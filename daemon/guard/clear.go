@@ -77,6 +77,11 @@ func (c *clearer) clear() (left string) {
 		}
 		note(err)
 	}
+	if len(faults) == 0 {
+		for _, p := range c.places {
+			p.Remove() // whoever is born in a cgroup that has been killed dies, see Remove
+		}
+	}
 	return strings.Join(faults, "; ")
 }
 
