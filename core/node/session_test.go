@@ -1,0 +1,124 @@
+package node
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"baton/core/cluster"
+	"baton/core/epoch"
+	"baton/core/lease"
+)
+
+func testConfig(clean bool) Config {
+	names := []string{"s1", "s2", "s3"}
+	return Config{
+		Self: 2, Servers: names, Times: lease.Derive(time.Second, time.Second), Wait: time.Minute, Paths: 1,
+		Boot: "boot-1", Rules: cluster.Config{Cluster: "c", Servers: names}, Random: func() uint64 { return 1 << 40 }, Clean: clean,
+	}
+}
+
+// open opens a node and lets every batch become durable at once.
+func open(t *testing.T, cfg Config, img Image) *Node {
+	t.Helper()
+	n, out, err := New(cfg, img, Now{Mono: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	settle(n, out)
+	return n
+}
+
+func settle(n *Node, out Output) {
+	for out.Batch != nil {
+		out = n.Step(Now{Mono: n.now.Mono + 1}, Input{Written: out.Batch.ID})
+	}
+}
+
+func stored(id identity) Image { return Image{{keyIdentity, mustJSON(id)}} }
+
+// The numbers of sessions never come back: a stored one is followed by the next, an
+// empty disk offers none before a leader has said which were ever opened.
+func TestFirstSession(t *testing.T) {
+	if got := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7})).offer(); got != 8 {
+		t.Errorf("after a stored session 7: offers %d, want 8", got)
+	}
+	n := open(t, testConfig(true), nil)
+	if got := n.offer(); got != 0 {
+		t.Fatalf("on an empty disk: offers %d before it can know what was used up", got)
+	}
+	tell := func(opened uint64) {
+		m := Message{Kind: MsgHeartbeat, From: 1, To: 2, Seq: opened + 1, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true, Opened: opened}
+		settle(n, n.Step(Now{Mono: 2000}, Input{Packet: &Packet{Message: m}}))
+	}
+	tell(0) // from a leader without a lease: says nothing
+	if got := n.offer(); got != 0 {
+		t.Errorf("after a word that says nothing: offers %d", got)
+	}
+	tell(4 + 1)
+	if got := n.offer(); got != 5 {
+		t.Errorf("after session 4 was the last opened: offers %d, want 5", got)
+	}
+	tell(6 + 1)
+	if got := n.offer(); got != 5 {
+		t.Errorf("a later word changed the session to %d", got)
+	}
+}
+
+// The guard's page outlives a wiped store, and refuses what it has cleared.
+func TestFirstSessionAboveWhatTheGuardCleared(t *testing.T) {
+	cfg := testConfig(true)
+	cfg.Over = 9
+	if got := open(t, cfg, stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 3})).offer(); got != 10 {
+		t.Errorf("offers %d, want 10", got)
+	}
+}
+
+// Two changes of the identity in flight do not undo one another: the second is
+// written with the first in it, before the disk has either.
+func TestIdentityWritesBuildOnEachOther(t *testing.T) {
+	n := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7}))
+	read := func() (id identity) {
+		for _, kv := range n.draft.put {
+			if string(kv.Key) == string(keyIdentity) {
+				if err := json.Unmarshal(kv.Value, &id); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		return id
+	}
+	n.out = &Output{}
+	n.newSession()
+	n.flushDraft()
+	n.join(epoch.ID{Number: 2, Founder: 7})
+	if got := read(); got.Session != 9 || got.Epoch.Number != 2 {
+		t.Errorf("written while a new session is on its way: session %d in epoch %v, want 9 in 2", got.Session, got.Epoch)
+	}
+	if n.id.Session != 8 || n.id.Epoch.Number != 0 {
+		t.Errorf("in force before the disk has it: %+v", n.id)
+	}
+}
+
+// A server with a lapsed lease offers nothing until the guard has cleared, and takes
+// a new number then.
+func TestLapsedSession(t *testing.T) {
+	cfg := testConfig(false)
+	cfg.Adopt = 5000
+	n := open(t, cfg, stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7}))
+	if got := n.offer(); got != 7 {
+		t.Fatalf("within the lease of an earlier batond: offers %d, want 7", got)
+	}
+	settle(n, n.Step(Now{Mono: 5000}, Input{}))
+	if got := n.offer(); got != 0 {
+		t.Errorf("lease over: offers %d", got)
+	}
+	settle(n, n.Step(Now{Mono: 5001}, Input{Cleared: 6}))
+	if got := n.offer(); got != 0 {
+		t.Errorf("another session was cleared: offers %d", got)
+	}
+	settle(n, n.Step(Now{Mono: 5002}, Input{Cleared: 7}))
+	if got := n.offer(); got != 8 {
+		t.Errorf("cleared: offers %d, want 8", got)
+	}
+}
