@@ -20,7 +20,7 @@ func (b *bench) idleCost(s *settings) {
 	began := time.Now()
 	time.Sleep(s.idle)
 	took := time.Since(began)
-	fmt.Printf("idle for %s (batond and its guard; all binaries' pages counted in each)\n", took.Round(time.Second))
+	fmt.Printf("idle for %s (memory is the resident set, pages of the program file included)\n", took.Round(time.Second))
 	each(b, c, func(srv *lab.Server, p lab.ProcessInfo) {
 		role := "batond"
 		if len(p.Args) > 1 && p.Args[1] == "guard" {
@@ -35,7 +35,7 @@ func (b *bench) idleCost(s *settings) {
 	c.Verify()
 }
 
-// each calls f for every process of batond's binary.
+// each calls f for every batond and guard.
 func each(b *bench, c *lab.Cluster, f func(*lab.Server, lab.ProcessInfo)) {
 	for _, s := range c.Lab.Servers {
 		list, err := s.Processes()
@@ -43,7 +43,8 @@ func each(b *bench, c *lab.Cluster, f func(*lab.Server, lab.ProcessInfo)) {
 			b.Fatalf("%v", err)
 		}
 		for _, p := range list {
-			if len(p.Args) > 0 && p.Args[0] == c.Options().Batond {
+			isGuard := len(p.Args) > 1 && p.Args[0] == "/proc/self/exe" && p.Args[1] == "guard"
+			if isGuard || len(p.Args) > 0 && p.Args[0] == c.Options().Batond {
 				f(s, p)
 			}
 		}
