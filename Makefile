@@ -65,7 +65,8 @@ demo: build ## a virtual cluster of three servers with the console on it; q ends
 install: build ## into PREFIX, with the systemd unit
 	install -D -m 0755 $(BIN)/batond $(DESTDIR)$(PREFIX)/sbin/batond
 	install -D -m 0755 $(BIN)/baton $(DESTDIR)$(PREFIX)/bin/baton
-	install -D -m 0644 contrib/systemd/batond.service $(DESTDIR)/etc/systemd/system/batond.service
+	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/sbin,$(PREFIX)/sbin,' contrib/systemd/batond.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/batond.service
 	install -d -m 0755 $(DESTDIR)/etc/baton
 
 .PHONY: clean
