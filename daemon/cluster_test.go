@@ -39,8 +39,10 @@ func newTestCluster(t *testing.T) *testCluster {
 	c := &testCluster{T: t, dir: t.TempDir()}
 	c.file("key", conf.GenerateKey(), 0o600)
 	c.file("start", `#!/bin/sh
-flock -n `+c.dir+`/carrier.$ARMS_GROUPNAME true || [ $ARMS_EVENT = RECOVER ] || echo "TWO CARRIERS of $ARMS_GROUPNAME: $BATON_SERVER" >>`+c.dir+`/journal
-[ $ARMS_EVENT = RECOVER ] || flock -n `+c.dir+`/carrier.$ARMS_GROUPNAME sleep 1000 >/dev/null 2>&1 &
+if [ $ARMS_EVENT != RECOVER ]; then
+	flock -n `+c.dir+`/carrier.$ARMS_GROUPNAME true || echo "TWO CARRIERS of $ARMS_GROUPNAME: $BATON_SERVER" >>`+c.dir+`/journal
+	flock -n `+c.dir+`/carrier.$ARMS_GROUPNAME sleep 1000 >/dev/null 2>&1 &
+fi
 echo "$BATON_SERVER start $ARMS_GROUPNAME $ARMS_EVENT $ARMS_SERVER $ARMS_PRIORITY $ARMS_DISK" >>`+c.dir+`/journal
 `, 0o755)
 	c.file("stop", `#!/bin/sh
