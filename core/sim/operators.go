@@ -25,6 +25,7 @@ type request struct {
 	server   *server
 	replied  bool
 	accepted bool
+	begun    bool // the log has it
 	ended    bool
 }
 
@@ -195,10 +196,12 @@ func (o *operators) reply(s *server, l *life, r node.Reply) {
 func (o *operators) see(st *cluster.State) {
 	for i := range st.Ops {
 		op := &st.Ops[i]
-		if op.State == cluster.OpRunning {
+		q := o.asked[op.ID]
+		if q == nil {
 			continue
 		}
-		if q := o.asked[op.ID]; q != nil && !q.ended {
+		q.begun = true
+		if op.State != cluster.OpRunning && !q.ended {
 			q.ended = true
 			if q.replied && !q.accepted && op.State != cluster.OpRefused {
 				// Whoever asked was told that nothing would happen.
@@ -210,11 +213,10 @@ func (o *operators) see(st *cluster.State) {
 	}
 }
 
-// carriedOut is how many operations have ended so far: one may still be on its way
-// when all is well.
-func (o *operators) carriedOut() (n int) {
+// begun is how many operations the log has so far.
+func (o *operators) begun() (n int) {
 	for _, q := range o.asked {
-		if q.ended {
+		if q.begun {
 			n++
 		}
 	}
@@ -253,11 +255,12 @@ func (w *world) awaitLiveness() {
 			return
 		}
 		if text = w.missing(); text == "" {
-			w.stats.LongestHeal = w.now - begin
-			w.settle()
-			return
-		}
-		if w.now-begin > 2*time.Second && w.dice.chance(0.3) {
+			heal := w.now - begin
+			if w.settle() {
+				w.stats.LongestHeal = heal
+				return
+			}
+		} else if w.now-begin > 2*time.Second && w.dice.chance(0.3) {
 			w.operators.care()
 		}
 	}
@@ -266,16 +269,22 @@ func (w *world) awaitLiveness() {
 	}
 }
 
-// settle checks that a healthy cluster stays as it is.
-func (w *world) settle() {
-	takes, done := w.stats.Takes, w.operators.carriedOut()
+// settle checks that a healthy cluster stays as it is. It reports false if an
+// operation that was still on its way has come in between.
+func (w *world) settle() bool {
+	takes, done := w.stats.Takes, w.operators.begun()
 	w.runUntil(w.now + 4*time.Second)
 	if w.violation != nil {
-		return
+		return false
 	}
-	if text := w.missing(); text != "" {
+	text := w.missing()
+	switch {
+	case w.operators.begun() != done:
+		return false
+	case text != "":
 		w.break_(BrokenLiveness, "all was well, and 4s later, without a fault: %s", text)
-	} else if w.stats.Takes != takes && w.operators.carriedOut() == done {
+	case w.stats.Takes != takes:
 		w.break_(BrokenLiveness, "all was well, and within 4s, without a fault, %d groups were taken", w.stats.Takes-takes)
 	}
+	return true
 }

@@ -39,24 +39,28 @@ func explain(t *testing.T, r Result) {
 	o.Trace = &trace
 	playSeed(t, o)
 	lines := strings.Split(strings.TrimSpace(trace.String()), "\n")
-	t.Errorf("servers %d seed %d: %v\n%s\nreplay: make sim SEED=%d N=%d",
-		o.Servers, o.Seed, r.Violation, strings.Join(lines[max(0, len(lines)-30):], "\n"), o.Seed, o.Servers)
+	t.Errorf("servers %d seed %d: %v\n%s\nreplay: go run ./core/sim/cmd/sim -n %d -seed %d -tiebreaker=%v -trace",
+		o.Servers, o.Seed, r.Violation, strings.Join(lines[max(0, len(lines)-30):], "\n"), o.Servers, o.Seed, o.Tiebreaker)
 }
 
 // Goal: nothing that must never happen happens, under all faults at once, and all
 // runs again afterwards. Method: seeds, the same ones in every run of the test; `make
 // sim FOR=10m` looks for new ones.
 func TestSeeds(t *testing.T) {
-	for _, tc := range []struct{ servers, seeds int }{
-		{2, 60}, {3, 150}, {4, 60}, {5, 50}, {8, 6}, {16, 2},
+	for _, tc := range []struct {
+		servers, seeds int
+		tiebreaker     bool
+	}{
+		{2, 40, false}, {3, 100, false}, {4, 40, false}, {5, 30, false}, {8, 4, false}, {16, 1, false},
+		{2, 40, true}, {3, 30, true}, {4, 40, true}, {5, 20, true},
 	} {
 		if testing.Short() {
 			tc.seeds = max(tc.seeds/10, 1)
 		}
-		t.Run(fmt.Sprintf("%d servers", tc.servers), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d servers, tie-breaker %v", tc.servers, tc.tiebreaker), func(t *testing.T) {
 			var sum Stats
 			for seed := range uint64(tc.seeds) {
-				r := playSeed(t, Options{Servers: tc.servers, Seed: seed + 1})
+				r := playSeed(t, Options{Servers: tc.servers, Seed: seed + 1, Tiebreaker: tc.tiebreaker})
 				sum.Add(r.Stats)
 				if r.Violation != nil {
 					explain(t, r)
@@ -86,15 +90,15 @@ func TestFormerSeeds(t *testing.T) {
 		if len(fields) == 0 {
 			continue
 		}
-		if len(fields) != 2 {
-			t.Fatalf("testdata/seeds.txt: %q: want servers and seed", lines.Text())
+		if len(fields) < 2 || len(fields) > 3 || len(fields) == 3 && fields[2] != "tiebreaker" {
+			t.Fatalf("testdata/seeds.txt: %q: want servers, seed and perhaps tiebreaker", lines.Text())
 		}
 		servers, err1 := strconv.Atoi(fields[0])
 		seed, err2 := strconv.ParseUint(fields[1], 10, 64)
 		if err1 != nil || err2 != nil {
 			t.Fatalf("testdata/seeds.txt: %q: want two numbers", lines.Text())
 		}
-		if r := playSeed(t, Options{Servers: servers, Seed: seed}); r.Violation != nil {
+		if r := playSeed(t, Options{Servers: servers, Seed: seed, Tiebreaker: len(fields) == 3}); r.Violation != nil {
 			explain(t, r)
 		}
 	}

@@ -195,7 +195,7 @@ func (c *command) unusual() string {
 	text := ""
 	flag.Visit(func(f *flag.Flag) {
 		switch f.Name {
-		case "drift", "machine-stalls", "weaken", "faults", "without", "aim":
+		case "drift", "machine-stalls", "weaken", "faults", "without", "aim", "tiebreaker":
 			text += fmt.Sprintf(" -%s=%q", f.Name, f.Value.String())
 		}
 	})
