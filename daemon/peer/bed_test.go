@@ -21,8 +21,12 @@ var (
 	keyB = bytes.Repeat([]byte{0xb}, MinKey)
 )
 
-// timeout is the tests' heartbeat.timeout.
-const timeout = time.Second
+// timeout is the tests' heartbeat.timeout; patience is that of tests that are not
+// about time, on a machine that is busy with something else.
+const (
+	timeout  = time.Second
+	patience = 10 * time.Second
+)
 
 // bed is some servers on loopback: path p of server s is 127.8.p+1.s.
 type bed struct {
@@ -30,6 +34,7 @@ type bed struct {
 	servers []string
 	paths   int
 	port    uint16
+	timeout time.Duration
 }
 
 func newBed(t testing.TB, servers, paths int) *bed {
@@ -43,7 +48,7 @@ func newBed(t testing.TB, servers, paths int) *bed {
 			}
 		}
 	})
-	b := &bed{t: t, paths: paths}
+	b := &bed{t: t, paths: paths, timeout: patience}
 	for i := range servers {
 		b.servers = append(b.servers, fmt.Sprintf("server%d", i+1))
 	}
@@ -67,7 +72,7 @@ func (b *bed) at(path, server int) string {
 
 func (b *bed) config(self int) Config {
 	c := Config{
-		Cluster: "payroll", Keys: [][]byte{keyA}, Self: self, Servers: b.servers, Port: b.port, Timeout: timeout,
+		Cluster: "payroll", Keys: [][]byte{keyA}, Self: self, Servers: b.servers, Port: b.port, Timeout: b.timeout,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	for p := range b.paths {
@@ -190,6 +195,9 @@ func (p *proxy) run() {
 		a, err := p.ln.Accept()
 		if err != nil {
 			return
+		}
+		if p.pause > 0 { // a small buffer moves in small steps
+			_ = a.(*net.TCPConn).SetReadBuffer(64 << 10)
 		}
 		b, err := net.Dial("tcp4", p.target)
 		if err != nil {

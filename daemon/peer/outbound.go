@@ -24,7 +24,7 @@ const (
 	// busy server needs some ten milliseconds for it.
 	handshakeLeast = 2 * time.Second
 	// chunk is how much is written in one deadline: a slow path that moves on is not
-	// a dead one.
+	// a dead one. It moves in steps, of up to half the receiver's buffer.
 	chunk = 64 << 10
 )
 
@@ -242,10 +242,12 @@ var always = func() chan struct{} {
 	return c
 }()
 
+// writeAll fails when the receiver takes nothing for twice the timeout. A path that
+// swallows everything is noticed earlier, by the kernel (impatient).
 func (o *outbound) writeAll(raw net.Conn, conn *tls.Conn, b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), chunk)
-		if err := raw.SetWriteDeadline(time.Now().Add(o.p.cfg.Timeout)); err != nil {
+		if err := raw.SetWriteDeadline(time.Now().Add(2 * o.p.cfg.Timeout)); err != nil {
 			return err
 		}
 		if _, err := conn.Write(b[:n]); err != nil {
