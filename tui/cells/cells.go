@@ -14,11 +14,17 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// longest is how much of a text is looked at, in bytes: more than any screen shows.
+const longest = 4096
+
 // Clean makes text from outside fit to be shown on one line. NFKC turns the halfwidth
 // kana, which terminals and libraries measure differently, into ordinary ones;
 // control characters and escape sequences could move the cursor or worse; joiners,
 // variation selectors and direction marks have a width that nobody agrees on.
 func Clean(s string) string {
+	if len(s) > longest {
+		s = strings.ToValidUTF8(s[:longest], "")
+	}
 	plain := true
 	for i := 0; i < len(s); i++ {
 		if s[i] < 0x20 || s[i] >= 0x7f {
@@ -128,9 +134,14 @@ func Wrap(s string, w, n int, tail string) []string {
 	if w <= 0 || n <= 0 || s == "" {
 		return nil
 	}
-	lines := strings.Split(ansi.Wrap(s, w, ""), "\n")
-	for i := range lines {
-		lines[i] = strings.TrimRight(lines[i], " ")
+	var lines []string
+	for l := range strings.SplitSeq(ansi.Wrap(strings.TrimLeft(s, " "), w, ""), "\n") {
+		l = strings.TrimRight(l, " ")
+		if Width(l) > w { // a word that is too long, after a blank
+			lines = append(lines, strings.Split(ansi.Hardwrap(l, w, true), "\n")...)
+			continue
+		}
+		lines = append(lines, l)
 	}
 	if len(lines) > n {
 		rest := strings.Join(lines[n-1:], " ")

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -42,7 +43,7 @@ func (v view) at(clock *time.Time) *model {
 		clock = &now
 	}
 	opt.now = func() time.Time { return *clock }
-	m := newModel(nil, opt, newTheme(colorprofile.ANSI256, v.ascii))
+	m := newModel(context.Background(), opt, newTheme(colorprofile.ANSI256, v.ascii))
 	m.feed = newFeed(&opt)
 	m.Update(tea.WindowSizeMsg{Width: v.w, Height: v.h})
 	if v.st != nil {

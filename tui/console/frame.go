@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"charm.land/lipgloss/v2"
@@ -295,17 +294,4 @@ func (m *model) overlay(base []string) []string {
 		lipgloss.NewLayer(strings.Join(base, "\n")),
 		lipgloss.NewLayer(strings.Join(box, "\n")).X(x).Y(y).Z(1)))
 	return strings.Split(canvas.Render(), "\n")
-}
-
-// clockOf is the time of day of a moment of the picture, with the day where it was
-// not today.
-func (m *model) clockOf(ms int64) string {
-	if ms <= 0 {
-		return "-"
-	}
-	at := time.UnixMilli(ms)
-	if now := time.UnixMilli(m.wall()); now.Sub(at) > 20*time.Hour {
-		return at.Format("2006-01-02 15:04:05")
-	}
-	return at.Format("15:04:05")
 }

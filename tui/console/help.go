@@ -62,8 +62,13 @@ func (*help) draw(m *model, w int) (title string, body, foot []string) {
 		kind picture.Kind
 		word words.Key
 	}{
-		{picture.Good, words.Online}, {picture.Caution, words.Caution}, {picture.Failed, words.FailedWord}, {picture.Changing, words.Starting},
-		{picture.Off, words.Stopped}, {picture.Apart, words.Detached}, {picture.Unknown, words.NoContact},
+		{picture.Good, words.Online},
+		{picture.Caution, words.Caution},
+		{picture.Failed, words.FailedWord},
+		{picture.Changing, words.Starting},
+		{picture.Off, words.Stopped},
+		{picture.Apart, words.Detached},
+		{picture.Unknown, words.NoContact},
 	} {
 		part := m.th.sign(k.kind, m.s(k.word)) + "  "
 		if cells.Width(row)+cells.Width(part) > w-1 {

@@ -49,8 +49,10 @@ func commands() []command {
 		{b: bind("", "G", "end"), do: func(m *model) tea.Cmd { m.step(1 << 20); return nil }},
 		{b: bind("h/l", "l", "right"), desc: words.KeyServer, col: moving, shown: (*model).hasBoxes, do: func(m *model) tea.Cmd { m.across(1); return nil }},
 		{b: bind("", "h", "left"), shown: (*model).hasBoxes, do: func(m *model) tea.Cmd { m.across(-1); return nil }},
-		{b: bind("tab", "tab", "shift+tab"), desc: words.KeyPane, col: moving, place: 2, drop: 9,
-			shown: func(m *model) bool { return m.screen == onCluster }, do: (*model).nextPane},
+		{
+			b: bind("tab", "tab", "shift+tab"), desc: words.KeyPane, col: moving, place: 2, drop: 9,
+			shown: func(m *model) bool { return m.screen == onCluster }, do: (*model).nextPane,
+		},
 		{b: bind("1-4", "1"), desc: words.KeyScreens, col: moving, do: func(m *model) tea.Cmd { return m.show(onCluster) }},
 		{b: bind("", "2"), do: func(m *model) tea.Cmd { return m.show(onGroups) }},
 		{b: bind("", "3"), do: func(m *model) tea.Cmd { return m.show(onServers) }},

@@ -186,6 +186,11 @@ func (m *model) selected() *api.Group {
 	return picture.Group(m.st, m.group)
 }
 
-func tick() tea.Cmd {
-	return tea.Tick(time.Second, func(time.Time) tea.Msg { return tickMsg{} })
+// tick paints the ages anew; the embedding program's line may move faster.
+func (m *model) tick() tea.Cmd {
+	d := time.Second
+	if m.opt.Hint != nil {
+		d = time.Second / 4
+	}
+	return tea.Tick(d, func(time.Time) tea.Msg { return tickMsg{} })
 }

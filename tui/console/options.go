@@ -44,8 +44,8 @@ type Options struct {
 
 	// Extra are keys of the program that embeds the console.
 	Extra []ExtraAction
-	// Hint is a line above the footer, asked for at every frame: it must be quick.
-	// Nil takes no line away.
+	// Hint is a line above the footer, asked for four times a second: it must be
+	// quick. Nil takes no line away.
 	Hint func() string
 
 	// In, Out and Env are standard input, standard output and the environment where

@@ -29,6 +29,7 @@ type painter struct {
 	due    *time.Timer   // nil: no frame waits
 	busy   chan struct{} // closed when the write under way has ended; nil: none is
 	again  bool          // something came during the write
+	anew   bool          // the next frame is painted from nothing
 	last   time.Time
 	sync   bool // the terminal shows a frame at once if told where it ends
 	closed bool
@@ -74,8 +75,8 @@ const (
 func (p *painter) show(frame []string, w, h int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if w != p.w || h != p.h {
-		p.w, p.h, p.cells = w, h, nil
+	if w != p.w || h != p.h || p.anew {
+		p.w, p.h, p.cells, p.anew = w, h, nil, false
 	} else if p.frame != nil && slices.Equal(frame, p.frame) && p.cells != nil && p.extra.Len() == 0 {
 		return
 	}
@@ -94,12 +95,12 @@ func (p *painter) wake() {
 	}
 }
 
-// repaint draws everything anew.
+// repaint has the next frame painted from nothing, because what the terminal shows is
+// not known. It waits for that frame: the one that is there may be what went wrong.
 func (p *painter) repaint() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cells = nil
-	p.wake()
+	p.anew = true
 }
 
 // also writes a sequence that shows nothing, between frames.

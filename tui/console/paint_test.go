@@ -212,3 +212,23 @@ func BenchmarkFrame(b *testing.B) {
 		})
 	}
 }
+
+// A terminal that turns out to draw the signs too wide has to be painted from nothing,
+// and with the frame that has no such signs any more.
+func TestRepaintTakesTheNextFrame(t *testing.T) {
+	open := make(chan struct{})
+	close(open)
+	out := &slow{gate: open}
+	p := &painter{out: out}
+	p.show([]string{"old"}, 20, 2)
+	time.Sleep(20 * time.Millisecond)
+	p.repaint()
+	time.Sleep(20 * time.Millisecond)
+	p.show([]string{"new"}, 20, 2)
+	time.Sleep(20 * time.Millisecond)
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	if len(out.writes) != 2 || !strings.Contains(out.writes[1], "\x1b[2J") || !strings.Contains(out.writes[1], "new") {
+		t.Errorf("wrote %q", out.writes)
+	}
+}

@@ -24,7 +24,7 @@ const (
 )
 
 func (m *model) Init() tea.Cmd {
-	cmds := []tea.Cmd{tick()}
+	cmds := []tea.Cmd{m.tick()}
 	if m.feed != nil {
 		cmds = append(cmds, m.feed.receive(m.ctx))
 	}
@@ -56,7 +56,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if m.opt.Hint != nil {
 			m.hinted = cells.Clean(m.opt.Hint())
 		}
-		return m, tick()
+		return m, m.tick()
 	case feedMsg:
 		m.onFeed(&msg)
 		return m, m.feed.receiveLater(m.ctx)
