@@ -16,6 +16,10 @@ const ProbeInterval = 5 * time.Millisecond
 
 // Probe asks the echo service behind an address from the client, all the time, and
 // keeps the longest time without an answer.
+//
+// On a busy machine the probe itself may stand still. So answers are timed by the
+// kernel, and a time in which nothing was asked is not an outage: with no question lost
+// between two answers of one server, only what the second one took counts.
 type Probe struct {
 	ip   netip.Addr
 	fd   int
@@ -25,6 +29,7 @@ type Probe struct {
 	mu       sync.Mutex
 	began    time.Time
 	last     time.Time // newest answer
+	lastSeq  uint64    // its question
 	lastFrom string
 	longest  Gap
 	answers  int
@@ -35,7 +40,8 @@ type Probe struct {
 
 // Gap is a time without service, as a client sees it.
 type Gap struct {
-	From, Until   time.Time // last answer before, first answer after
+	From, Until   time.Time // last answer before (or, with none lost, the question), first answer after
+	Lost          int       // questions without an answer
 	Before, After string    // who gave them; After "" means: never again
 	Answers       int       // answers of the whole probe
 	Asked         int       // questions of the whole probe
@@ -49,7 +55,8 @@ func (g Gap) String() string {
 	if after == "" {
 		after = "nobody"
 	}
-	return fmt.Sprintf("%s (%s to %s, %d of %d answered)", g.Duration().Round(100*time.Microsecond), g.Before, after, g.Answers, g.Asked)
+	return fmt.Sprintf("%s (%s to %s, %d lost; %d of %d answered)",
+		g.Duration().Round(100*time.Microsecond), g.Before, after, g.Lost, g.Answers, g.Asked)
 }
 
 // NewProbe begins to probe an address. It returns when the first answer has come.
@@ -60,7 +67,10 @@ func (l *Lab) NewProbe(ip netip.Addr, wait time.Duration) (*Probe, error) {
 			return err
 		}
 		// Receiving ends a little after sending, by itself.
-		return unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000})
+		if err = unix.SetsockoptTimeval(p.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 50_000}); err != nil {
+			return err
+		}
+		return unix.SetsockoptInt(p.fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("probe %s: %w", ip, err)
@@ -96,10 +106,12 @@ func (p *Probe) send() {
 	to := &unix.SockaddrInet4{Port: EchoPort, Addr: p.ip.As4()}
 	for seq := uint64(1); ; seq++ {
 		// An error is an outage too: no neighbour, no route. Answers tell.
-		_ = unix.Sendto(p.fd, binary.BigEndian.AppendUint64(nil, seq), unix.MSG_DONTWAIT, to)
+		question := binary.BigEndian.AppendUint64(nil, seq)
+		question = binary.BigEndian.AppendUint64(question, uint64(time.Now().UnixNano()))
 		p.mu.Lock()
 		p.asked++
 		p.mu.Unlock()
+		_ = unix.Sendto(p.fd, question, unix.MSG_DONTWAIT, to)
 		select {
 		case <-p.stop:
 			return
@@ -109,11 +121,12 @@ func (p *Probe) send() {
 }
 
 func (p *Probe) receive() {
-	buf := make([]byte, 1500)
+	buf, oob := make([]byte, 1500), make([]byte, 256)
 	for {
-		n, _, err := unix.Recvfrom(p.fd, buf, 0)
-		if err == nil && n > 8 {
-			p.answered(string(buf[8:n]), time.Now())
+		n, oobn, _, _, err := unix.Recvmsg(p.fd, buf, oob, 0)
+		if err == nil && n > 16 {
+			sent := time.Unix(0, int64(binary.BigEndian.Uint64(buf[8:])))
+			p.answered(binary.BigEndian.Uint64(buf), sent, packetTime(oob[:oobn]), string(buf[16:n]))
 			continue
 		}
 		select {
@@ -124,7 +137,7 @@ func (p *Probe) receive() {
 	}
 }
 
-func (p *Probe) answered(server string, now time.Time) {
+func (p *Probe) answered(seq uint64, sent, at time.Time, server string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over {
@@ -132,10 +145,17 @@ func (p *Probe) answered(server string, now time.Time) {
 	}
 	p.answers++
 	p.servers[server]++
-	if !p.last.IsZero() {
-		p.note(Gap{From: p.last, Until: now, Before: p.lastFrom, After: server})
+	if seq <= p.lastSeq {
+		return // overtaken on the way
 	}
-	p.last, p.lastFrom = now, server
+	if !p.last.IsZero() {
+		g := Gap{From: p.last, Until: at, Lost: int(seq - p.lastSeq - 1), Before: p.lastFrom, After: server}
+		if g.Lost == 0 && server == p.lastFrom {
+			g.From = sent
+		}
+		p.note(g)
+	}
+	p.last, p.lastSeq, p.lastFrom = at, seq, server
 }
 
 func (p *Probe) note(g Gap) {
@@ -176,7 +196,9 @@ func (p *Probe) Stop() Gap {
 		if from.IsZero() {
 			from = p.began
 		}
-		p.note(Gap{From: from, Until: time.Now(), Before: p.lastFrom})
+		if lost := p.asked - int(p.lastSeq); lost > 1 { // one may be on its way
+			p.note(Gap{From: from, Until: time.Now(), Lost: lost, Before: p.lastFrom})
+		}
 		p.longest.Answers, p.longest.Asked = p.answers, p.asked
 		close(p.stop)
 		p.mu.Unlock()

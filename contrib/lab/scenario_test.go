@@ -274,3 +274,23 @@ func TestPowerFailureOfAll(t *testing.T) {
 	}
 	c.Verify()
 }
+
+// The leader loses power in the very moment in which the first group runs: by then
+// every server must have its vote, or the others could not go on.
+func TestPowerCutRightAfterStart(t *testing.T) {
+	t.Parallel()
+	c := lab.Boot(t)
+	c.WaitStatus("a group is online", func(s *api.Status) bool {
+		for _, g := range s.Groups {
+			if g.State == string(cluster.GroupOnline) {
+				return s.Quorum
+			}
+		}
+		return false
+	})
+	c.PowerCut(c.Leader())
+	for _, g := range c.Options().Groups {
+		c.WaitOnline(g.Name)
+	}
+	c.Verify()
+}
