@@ -3,6 +3,7 @@ package cgroup
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -233,6 +234,50 @@ func TestMatches(t *testing.T) {
 		if got := matches([]byte(c.env), c.mark, c.steps); got != c.want {
 			t.Errorf("matches(%q, %q, %d) = %t", c.env, c.mark, c.steps, got)
 		}
+	}
+}
+
+// A group that does nothing but execute one program after the other is found at any
+// moment, though it has no environment for a part of each.
+func TestExecLoop(t *testing.T) {
+	p := places(t)[0]
+	c := p.Scripts("A")
+	self := filepath.Join(t.TempDir(), "again")
+	if err := os.WriteFile(self, []byte("#!/bin/sh\nexec "+self+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	start(t, c, "exec "+self)
+	for i := range 100 {
+		if count(t, c) != 1 {
+			t.Fatalf("look %d does not find it", i)
+		}
+	}
+	killAll(t, p)
+}
+
+func TestInExec(t *testing.T) {
+	for _, c := range []struct {
+		state, flags, envEnd string
+		want                 bool
+	}{
+		{"R", "4194304", "0", true},
+		{"S", "4194304", "140737488350000", false}, // env -i
+		{"Z", "4194304", "0", false},
+		{"S", "2129984", "0", false}, // kernel thread
+	} {
+		f := slices.Repeat([]string{"1"}, 50) // fields 3 to 52
+		f[3-3], f[9-3], f[51-3] = c.state, c.flags, c.envEnd
+		stat := "7 (a ) b) " + strings.Join(f, " ") + "\n"
+		if got := inExec([]byte(stat)); got != c.want {
+			t.Errorf("inExec(%q) = %t", stat, got)
+		}
+	}
+	own, err := os.ReadFile("/proc/self/stat")
+	if err != nil || inExec(own) {
+		t.Errorf("this process: %s, %v", own, err)
+	}
+	if inExec(nil) || inExec([]byte("7 (x")) {
+		t.Error("half a line")
 	}
 }
 

@@ -2,9 +2,11 @@ package cgroup
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,54 +38,100 @@ func killIfMarked(pid int, mark string, steps stepFilter) {
 	}
 	defer unix.Close(fd)
 	buf := make([]byte, 64<<10)
-	if env, err := environ(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid), &buf); err == nil && matches(env, mark, steps) {
+	if env, err := readAll(unix.AT_FDCWD, "/proc/"+strconv.Itoa(pid)+"/environ", &buf); err == nil && matches(env, mark, steps) {
 		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 	}
 }
 
 // marked lists the pids of marked processes, without the caller's own. A mark that
-// ends in "/" stands for all groups. None found is looked at twice, since a process
-// can fork into a number that the scan has passed and end before the scan meets it.
+// ends in "/" stands for all groups.
+//
+// None found is looked at again: a process can fork into a number that the scan has
+// passed and end before the scan meets it. And so is a scan that met a process in the
+// middle of execve(2), where for a moment there is no environment to read.
 func marked(mark string, steps stepFilter) ([]int, error) {
-	pids, err := scan(mark, steps)
-	if err == nil && len(pids) == 0 {
-		pids, err = scan(mark, steps)
+	const (
+		empty   = 2 // scans in a row that find none
+		patient = 1000
+		pause   = 200 * time.Microsecond // an execve takes less, unless its disk is slow
+	)
+	for n, try := 0, 0; ; try++ {
+		pids, unknown, err := scan(mark, steps)
+		if err != nil || len(pids) > 0 {
+			return pids, err
+		}
+		switch {
+		case unknown == 0:
+			n++
+		case try == patient:
+			return nil, fmt.Errorf("process %d has been in execve for %d looks: cannot tell whether it is a group's", unknown, try)
+		default:
+			n = 0
+			time.Sleep(pause)
+		}
+		if n == empty {
+			return nil, nil
+		}
 	}
-	return pids, err
 }
 
-func scan(mark string, steps stepFilter) ([]int, error) {
+// scan lists the marked processes, and the last one that it cannot tell yet (0: none).
+func scan(mark string, steps stepFilter) (pids []int, unknown int, err error) {
 	proc, err := os.Open("/proc")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer proc.Close()
 	names, err := proc.Readdirnames(-1)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	self := os.Getpid()
-	var pids []int
 	buf := make([]byte, 64<<10)
 	for _, name := range names {
 		pid, err := strconv.Atoi(name)
 		if err != nil || pid == self {
 			continue
 		}
-		// Other users' processes cannot be read and are not ours; a zombie's
-		// environment is empty.
-		if env, err := environ(int(proc.Fd()), name, &buf); err == nil && matches(env, mark, steps) {
-			pids = append(pids, pid)
+		// Other users' processes cannot be read and are not ours.
+		env, err := readAll(int(proc.Fd()), name+"/environ", &buf)
+		switch {
+		case err != nil:
+		case len(env) > 0:
+			if matches(env, mark, steps) {
+				pids = append(pids, pid)
+			}
+		default:
+			if stat, err := readAll(int(proc.Fd()), name+"/stat", &buf); err == nil && inExec(stat) {
+				unknown = pid
+			}
 		}
 	}
-	return pids, nil
+	return pids, unknown, nil
 }
 
-// environ reads the environment of a process into buf, which grows as needed. By bare
-// system calls: the guard has a quarter of the heartbeat timeout for all processes of
+// inExec says whether /proc/PID/stat, of a process without an environment, shows one
+// that is getting it: not a zombie, not a kernel thread, and env_end not set yet
+// (fields 3, 9 and 51 of proc_pid_stat(5); create_elf_tables in the kernel).
+func inExec(stat []byte) bool {
+	const (
+		kernelThread = 0x00200000 // PF_KTHREAD
+		state        = 0          // fields behind the name, which may hold anything
+		flags        = 6
+		envEnd       = 48
+	)
+	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(f) <= envEnd || f[state] == "Z" || f[state] == "X" {
+		return false
+	}
+	bits, err := strconv.ParseUint(f[flags], 10, 64)
+	return err == nil && bits&kernelThread == 0 && f[envEnd] == "0"
+}
+
+// readAll reads a file below /proc into buf, which grows as needed. By bare system calls: the guard has a quarter of the heartbeat timeout for all processes of
 // the machine, and os.ReadFile takes several times as long.
-func environ(proc int, pid string, buf *[]byte) ([]byte, error) {
-	fd, err := unix.Openat(proc, pid+"/environ", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func readAll(proc int, path string, buf *[]byte) ([]byte, error) {
+	fd, err := unix.Openat(proc, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -20,9 +20,9 @@ const (
 	// gather is how long notifications are collected before looking: a change of links
 	// is seldom one message.
 	gather = 10 * time.Millisecond
-	// recheck is how often everything is looked at without cause, for notifications
-	// that were lost.
-	recheck = 5 * time.Second
+	// recheck is how often everything is looked at without cause: notifications can
+	// be lost, and of changes of one link in a row the kernel tells once a second.
+	recheck = time.Second
 )
 
 // Fault is an address, expected to work here, that does not.
@@ -49,6 +49,7 @@ type subject struct {
 }
 
 type sighting struct {
+	text  string // another one is another fault
 	since time.Time
 	told  bool
 }
@@ -204,9 +205,9 @@ func (w *Watcher) note(faults []Fault, now time.Time, pending *bool) []Fault {
 			continue // Set has spoken meanwhile
 		}
 		key := subject{f.Group, f.Spec}
-		s, ok := w.seen[key]
-		if !ok {
-			s.since = now
+		s := w.seen[key]
+		if s.text != f.Text {
+			s = sighting{text: f.Text, since: now}
 		}
 		switch {
 		case s.told:
