@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"os/user"
 	"strings"
 	"syscall"
 
@@ -164,19 +163,12 @@ func (o *options) console(ctx context.Context) error {
 	err := console.Run(ctx, console.Options{
 		Client: client, Text: loc.Text, ViewOnly: o.view,
 		ASCII: o.ascii || !loc.UTF8 || o.sys.getenv("TERM") == "linux",
-		User:  userName(), From: from(o.sys.getenv), In: in, Out: out, Env: o.sys.environ,
+		From:  from(o.sys.getenv), In: in, Out: out, Env: o.sys.environ,
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil // told to end
 	}
 	return err
-}
-
-func userName() string {
-	if u, err := user.Current(); err == nil {
-		return u.Username
-	}
-	return fmt.Sprint(os.Getuid())
 }
 
 // from is where the operator sits, for the record: his SSH client, else his terminal.

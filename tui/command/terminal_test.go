@@ -62,7 +62,11 @@ func seatAt(t *testing.T, socket string, w, h int, env ...string) *seat {
 			}
 		}
 	}()
-	go io.Copy(tty, s.screen) // the terminal's answers
+	answers := make(chan struct{})
+	go func() {
+		defer close(answers)
+		io.Copy(tty, s.screen)
+	}()
 	go func() {
 		err := s.cmd.Wait()
 		<-drained
@@ -70,8 +74,10 @@ func seatAt(t *testing.T, socket string, w, h int, env ...string) *seat {
 	}()
 	t.Cleanup(func() {
 		s.cmd.Process.Kill()
-		s.screen.Close()
 		tty.Close()
+		<-drained
+		s.screen.InputPipe().(io.Closer).Close() // Close would race with its Read
+		<-answers
 	})
 	return s
 }

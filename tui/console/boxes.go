@@ -78,8 +78,10 @@ func (m *model) stateWidth() int {
 func (m *model) groupRows(groups []*api.Group, inner, n int) []string {
 	cols := m.nameWidth(inner)
 	all := 0
-	for _, g := range groups {
-		all += 1 + len(g.Resources)
+	rows := make([][]string, len(groups))
+	for i, g := range groups {
+		rows[i] = m.resourceRows(g, inner)
+		all += 1 + len(rows[i])
 	}
 	spare := n - len(groups)
 	var out []string
@@ -94,17 +96,13 @@ func (m *model) groupRows(groups []*api.Group, inner, n int) []string {
 		}
 		return append(out, dim("  "+m.s(words.MoreBelow, len(groups)-(n-1))))
 	}
-	for _, g := range groups {
+	for i, g := range groups {
 		out = append(out, m.groupRow(g, inner, cols))
-		k := 0
 		switch {
 		case all <= n:
-			k = len(g.Resources)
-		case g.Name == m.group || !m.hasSelected(groups) && g == groups[0]:
-			k = min(len(g.Resources), spare)
-		}
-		for i := range k {
-			out = append(out, m.resourceRow(&g.Resources[i], inner))
+			out = append(out, rows[i]...)
+		case g.Name == m.group || !m.hasSelected(groups) && i == 0:
+			out = append(out, rows[i][:min(len(rows[i]), spare)]...)
 		}
 	}
 	return out
@@ -165,20 +163,38 @@ func (m *model) kindWord(kind string) string {
 	return cells.Clean(kind)
 }
 
-// resourceRow is a resource under its group. A narrow box has no room for the kind,
-// and an address says by itself what it is.
-func (m *model) resourceRow(r *api.Resource, inner int) string {
-	if inner >= 34 {
-		kind := m.kindWord(r.Kind)
-		name := m.resourceName(r, inner-6-cells.Width(kind))
-		if d := cells.Clean(r.Detail); d != "" && cells.Width(name)+cells.Width(d)+2 < inner-5-cells.Width(kind) {
-			name += "  " + dim(d)
+// resourceRows are a group's resources. A narrow box has no room for their kinds, and
+// an address says by itself what it is; scripts are one line there, that of the first.
+func (m *model) resourceRows(g *api.Group, inner int) []string {
+	narrow := inner < boxW
+	var out []string
+	scripts := 0
+	for i := range g.Resources {
+		r := &g.Resources[i]
+		if narrow && r.Kind == "script" {
+			scripts++
+			if scripts > 1 {
+				continue
+			}
 		}
-		return cells.Ends("    "+name, dim(kind), inner, m.th.tail())
+		out = append(out, m.resourceRow(r, inner, narrow))
 	}
-	s := "    " + m.resourceName(r, inner-4)
-	if d := cells.Clean(r.Detail); d != "" && cells.Width(s)+cells.Width(d)+1 <= inner {
-		s += " " + dim(d)
+	return out
+}
+
+func (m *model) resourceRow(r *api.Resource, inner int, narrow bool) string {
+	d := cells.Clean(r.Detail)
+	if narrow {
+		s := "    " + m.resourceName(r, inner-4)
+		if d != "" && r.Kind != "script" && cells.Width(s)+cells.Width(d)+1 <= inner {
+			s += " " + dim(d)
+		}
+		return s
 	}
-	return s
+	kind := m.kindWord(r.Kind)
+	name := m.resourceName(r, inner-6-cells.Width(kind))
+	if d != "" && cells.Width(name)+cells.Width(d)+2 < inner-5-cells.Width(kind) {
+		name += "  " + dim(d)
+	}
+	return cells.Ends("    "+name, dim(kind), inner, m.th.tail())
 }

@@ -69,14 +69,14 @@ func (m *model) diagram(w, h int) []string {
 	}
 	need := 0
 	for i := range st.Groups {
-		need += 1 + len(st.Groups[i].Resources)
+		need += 1 + len(m.resourceRows(&st.Groups[i], w/max(len(st.Servers), 1)-2))
 	}
 	if couple && len(st.Servers) == 2 {
 		need = max(need, len(m.between(14, 99)))
 	}
 	need = max(need, 3) + 2
 	rest := h - len(paths) - len(detail) - 1
-	boxH := min(need, rest-max(4, rest/4))
+	boxH := min(need, rest-max(5, rest/3))
 	boxH = max(boxH, 5)
 	var out []string
 	if couple {

@@ -37,9 +37,9 @@ type Options struct {
 	Dial func(ctx context.Context) (Client, string, error)
 
 	Text     words.Text
-	ASCII    bool // no characters beyond ASCII in signs and lines
-	ViewOnly bool // actions off
-	User     string
+	ASCII    bool   // no characters beyond ASCII in signs and lines
+	ViewOnly bool   // actions off
+	User     string // shown in the header; "" means who runs this
 	From     string // the operator's terminal or SSH client, for the record
 
 	// Extra are keys of the program that embeds the console.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"os/user"
 	"runtime/debug"
 	"sync"
 	"syscall"
@@ -33,6 +34,11 @@ func Run(ctx context.Context, opt Options) (err error) {
 	}
 	if opt.Env == nil {
 		opt.Env = os.Environ()
+	}
+	if opt.User == "" {
+		if u, err := user.Current(); err == nil {
+			opt.User = u.Username
+		}
 	}
 	if err := opt.check(); err != nil {
 		return err

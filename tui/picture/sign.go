@@ -57,7 +57,7 @@ func OfServer(st *api.Status, s *api.Server) Sign {
 	}
 	switch cluster.ServerState(s.State) {
 	case cluster.ServerOnline:
-		if !st.Quorum && st.LeaseMS <= 0 && st.Phase == string(cluster.PhaseRunning) {
+		if s.Name == st.Server && !st.Quorum && st.LeaseMS <= 0 && st.Phase == string(cluster.PhaseRunning) {
 			return Sign{Caution, words.NoQuorum} // it may run nothing
 		}
 		return Sign{Good, words.Online}

@@ -49,7 +49,8 @@ func Healthy(at time.Time, n int) *api.Status {
 			Reason: server + ": highest priority online", Policy: pol, Autostart: true, Failback: "manual", LastStartMS: 31, LastStopMS: 1420,
 			Resources: []api.Resource{
 				{Kind: "floating_ip", Name: ip, Detail: "eth1"},
-				{Kind: "script", Name: "/etc/baton/scripts/" + name + "/start"},
+				{Kind: "script", Name: "/etc/baton/scripts/" + name + "/start", Detail: "start"},
+				{Kind: "script", Name: "/etc/baton/scripts/" + name + "/stop", Detail: "stop"},
 			},
 		}
 	}
