@@ -1,0 +1,200 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+)
+
+// This file answers "what would happen if": the same rules, applied to a copy.
+
+// Forecast is what the cluster would do.
+type Forecast struct {
+	Refusal *Refusal `json:"refusal,omitempty"` // it would be refused; nothing would happen
+	// Runs are the steps in the order in which they would be carried out. Those of
+	// one Round run at the same time.
+	Runs []ForeseenRun `json:"runs"`
+	// Moves are the groups that would be elsewhere, or in another state, afterwards.
+	Moves []ForeseenMove `json:"moves"`
+}
+
+// ForeseenRun is one step of a forecast.
+type ForeseenRun struct {
+	Round int  `json:"round"` // 1 is first
+	Step  Step `json:"step"`
+}
+
+// ForeseenMove is what becomes of one group.
+type ForeseenMove struct {
+	Group  string     `json:"group"`
+	From   string     `json:"from"` // server, "" none
+	To     string     `json:"to"`
+	State  GroupState `json:"state"`
+	Reason string     `json:"reason"`
+}
+
+// maxRounds bounds a forecast: each round ends a step of every group, and no plan is
+// longer than a few.
+const maxRounds = 64
+
+// Suppose reads what is to be supposed: "SERVER fails", "SERVER and SERVER fail",
+// "GROUP fails", or an operation as the command line has it ("move A server2",
+// "stop A", "shutdown server1", "disconnect server1", "return server1").
+func (s *State) Suppose(text string) (Command, error) {
+	words := strings.Fields(text)
+	usage := fmt.Errorf(`%q is nothing that can be supposed; say "server1 fails", "server1 and server2 fail", "A fails", or an operation such as "move A server2"`, text)
+	if len(words) < 2 {
+		return Command{}, usage
+	}
+	if last := words[len(words)-1]; last == "fails" || last == "fail" {
+		return s.supposeFailure(words[:len(words)-1])
+	}
+	op := Op{ID: "supposed", Verb: Verb(words[0]), Who: Who{User: "somebody"}}
+	rest := words[1:]
+	switch {
+	case op.Verb == VerbShutdown && rest[0] == "--cluster" && len(rest) == 1:
+		op.Verb = VerbShutdownCluster
+	case op.Verb.isOfGroup() && len(rest) <= 2:
+		op.Group = rest[0]
+		if len(rest) == 2 {
+			op.Server = rest[1]
+		}
+	case (op.Verb == VerbShutdown || op.Verb == VerbDisconnect || op.Verb == VerbReturn) && len(rest) == 1:
+		op.Server = rest[0]
+	default:
+		return Command{}, usage
+	}
+	return Command{Kind: KindOperate, Op: &op}, nil
+}
+
+// supposeFailure is the loss of servers, or the anomaly of one group.
+func (s *State) supposeFailure(names []string) (Command, error) {
+	if g := s.Group(names[0]); g != nil && len(names) == 1 && s.Server(names[0]) == nil {
+		sv := s.Server(g.Server)
+		if g.State != GroupOnline || sv == nil {
+			return Command{}, fmt.Errorf("%s is %s: only a group that is online can fail", g.Name, g.State)
+		}
+		return Command{Kind: KindAnomaly, Group: g.Name, Server: sv.Name, Session: sv.Session, Text: "an anomaly"}, nil
+	}
+	c := Command{Kind: KindLost}
+	for _, name := range names {
+		name = strings.TrimSuffix(name, ",")
+		if name == "and" || name == "" {
+			continue
+		}
+		sv := s.Server(name)
+		switch {
+		case sv == nil:
+			return Command{}, fmt.Errorf("there is no server or group %q", name)
+		case sv.Session == 0:
+			return Command{}, fmt.Errorf("%s is %s already", name, sv.State)
+		}
+		c.Lost = append(c.Lost, Loss{Server: name, Session: sv.Session, Reason: "supposed to fail"})
+	}
+	return c, nil
+}
+
+// Foresee says what a command would lead to, if every step did what it should. The
+// state is not touched.
+func (s *State) Foresee(c Command) Forecast {
+	if c.Kind == KindOperate {
+		if r := s.Check(*c.Op); r != nil {
+			return Forecast{Refusal: r}
+		}
+	}
+	after, index := s.Clone(), s.Index
+	apply := func(c Command) {
+		index++
+		after.Apply(index, c)
+	}
+	apply(c)
+	f := Forecast{Runs: []ForeseenRun{}, Moves: []ForeseenMove{}}
+	for round := 1; round <= maxRounds; round++ {
+		var due []Step
+		for i := range after.Servers {
+			due = append(due, after.Steps(after.Servers[i].Name)...)
+		}
+		if len(due) == 0 {
+			break
+		}
+		for _, st := range due {
+			f.Runs = append(f.Runs, ForeseenRun{round, st})
+		}
+		for _, st := range due {
+			apply(Command{
+				Kind: KindResult, Server: st.Server, Session: st.Session, Token: st.Token,
+				Outcome: &Outcome{OK: true, Ran: true, Disk: DiskSuccess},
+			})
+		}
+	}
+	for i := range after.Groups {
+		was, is := s.Group(after.Groups[i].Name), &after.Groups[i]
+		if was == nil || was.Server != is.Server || was.State != is.State {
+			m := ForeseenMove{Group: is.Name, To: is.Server, State: is.State, Reason: is.Reason}
+			if was != nil {
+				m.From = was.Server
+			}
+			f.Moves = append(f.Moves, m)
+		}
+	}
+	return f
+}
+
+// Why says in one sentence why a group is where it is, or is not, and what would
+// bring it where it belongs. at renders a time of the state, in unix milliseconds.
+func (s *State) Why(group string, at func(int64) string) (string, *Refusal) {
+	g := s.Group(group)
+	if g == nil {
+		return "", refuse(RefusedNoSuchGroup, "baton status lists the groups", "there is no group %q", group)
+	}
+	gc := s.Config.Group(group)
+	var parts []string
+	reason := strings.TrimPrefix(g.Reason, g.Server+": ")
+	switch g.State {
+	case GroupOnline:
+		parts = append(parts, fmt.Sprintf("online on %s since %s: %s", g.Server, at(g.Since), reason))
+	case GroupStopped:
+		parts = append(parts, fmt.Sprintf("stopped since %s: %s", at(g.Since), reason))
+	default:
+		parts = append(parts, fmt.Sprintf("%s on %s since %s: %s", g.State, g.Server, at(g.Since), reason))
+	}
+	if g.Wanted {
+		parts = append(parts, s.whyNotHigher(g, gc, at)...)
+	}
+	if todo := s.toDo(g); todo != "" {
+		parts = append(parts, todo)
+	}
+	return strings.Join(parts, "; "), nil
+}
+
+// whyNotHigher says, for each server before the present one in the policy, why the
+// group is not there, and what would bring it there.
+func (s *State) whyNotHigher(g *Group, gc *GroupConfig, at func(int64) string) (parts []string) {
+	for _, name := range gc.Policy {
+		if name == g.Server {
+			break
+		}
+		switch sv := s.Server(name); {
+		case sv == nil:
+		case sv.State == ServerOnline && g.State == GroupOnline:
+			parts = append(parts, fmt.Sprintf("%s, which comes first, is online: baton move %s %s brings it there", name, g.Name, name))
+		case sv.State == ServerDetached:
+			parts = append(parts, fmt.Sprintf("%s is detached since %s: baton return %s brings the server back", name, at(sv.Since), name))
+		case sv.State != ServerOnline:
+			parts = append(parts, fmt.Sprintf("%s is %s since %s", name, sv.State, at(sv.Since)))
+		}
+	}
+	return parts
+}
+
+// toDo is what an operator can do for a group that does not run as it should.
+func (s *State) toDo(g *Group) string {
+	switch {
+	case g.Stuck:
+		return fmt.Sprintf("to try the stop again: baton stop %s", g.Name)
+	case g.State == GroupFailed:
+		return fmt.Sprintf("to try again: baton start %s", g.Name)
+	case g.State == GroupStopped && !g.Wanted:
+		return fmt.Sprintf("to start it: baton start %s", g.Name)
+	}
+	return ""
+}

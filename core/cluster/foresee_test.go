@@ -1,0 +1,130 @@
+package cluster
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// foreseen is a cluster of three servers that runs: A on server1, B on server2.
+func foreseen(t *testing.T) *State {
+	t.Helper()
+	s := &State{}
+	servers := []string{"server1", "server2", "server3"}
+	index := uint64(0)
+	apply := func(c Command) { index++; c.At = int64(index) * 1000; s.Apply(index, c) }
+	apply(Command{Kind: KindConfigure, Config: &Config{Cluster: "c", Servers: servers, Groups: []GroupConfig{
+		{Name: "A", Policy: servers, Autostart: true},
+		{Name: "B", Policy: []string{"server2", "server1"}, Autostart: true},
+	}}})
+	for i, name := range servers {
+		apply(Command{Kind: KindArrive, Server: name, Session: uint64(i + 1), Boot: "b"})
+	}
+	apply(Command{Kind: KindBegin})
+	for _, name := range servers {
+		for _, st := range s.Steps(name) {
+			apply(Command{Kind: KindResult, Server: name, Session: st.Session, Token: st.Token, Outcome: &Outcome{OK: true, Ran: true}})
+		}
+	}
+	return s
+}
+
+// A forecast is what Apply then really does, and it leaves the state alone.
+func TestForesee(t *testing.T) {
+	for _, tc := range []struct{ what, want string }{
+		{"server1 fails", "1 start A server2 FAILOVER | A server1->server2 online"},
+		{"server2 fails", "1 start B server1 FAILOVER | B server2->server1 online"},
+		{"server1 and server2 fail", "1 start A server3 FAILOVER | A server1->server3 online, B server2-> stopped"},
+		{"A fails", "1 stop A server1 START/GROUPFAILOVER, 2 recover A server1 RECOVER, 3 start A server2 FAILOVER | A server1->server2 online"},
+		{"move A server3", "1 stop A server1 START/GROUPMOVE, 2 start A server3 START | A server1->server3 online"},
+		{"stop B", "1 stop B server2 START/GROUPSTOP | B server2-> stopped"},
+		{"disconnect server1", "1 stop A server1 START/CLUSTERLEAVE, 2 start A server2 FAILOVER | A server1->server2 online"},
+		{"shutdown --cluster", "1 stop A server1 START/CLUSTERSHUTDOWN, 1 stop B server2 START/CLUSTERSHUTDOWN | A server1-> stopped, B server2-> stopped"},
+		{"move A server1", "refused already-there | "},
+		{"move B server3", "refused not-in-policy | "},
+	} {
+		t.Run(tc.what, func(t *testing.T) {
+			s := foreseen(t)
+			before := s.Clone()
+			c, err := s.Suppose(tc.what)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := s.Foresee(c)
+			if got := forecastText(f); got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+			if !reflect.DeepEqual(before, s) {
+				t.Error("the state was changed")
+			}
+		})
+	}
+}
+
+func forecastText(f Forecast) string {
+	var runs, moves []string
+	if f.Refusal != nil {
+		runs = append(runs, "refused "+f.Refusal.Code)
+	}
+	for _, r := range f.Runs {
+		env := r.Step.Env.Event
+		if r.Step.Env.Factor != "" {
+			env += "/" + r.Step.Env.Factor
+		}
+		runs = append(runs, fmt.Sprintf("%d %s %s %s %s", r.Round, r.Step.Kind, r.Step.Group, r.Step.Server, env))
+	}
+	for _, m := range f.Moves {
+		moves = append(moves, fmt.Sprintf("%s %s->%s %s", m.Group, m.From, m.To, m.State))
+	}
+	return strings.Join(runs, ", ") + " | " + strings.Join(moves, ", ")
+}
+
+func TestSupposeRefusesNonsense(t *testing.T) {
+	s := foreseen(t)
+	for _, tc := range []struct{ what, want string }{
+		{"", "nothing that can be supposed"},
+		{"fails", "nothing that can be supposed"},
+		{"server9 fails", `no server or group "server9"`},
+		{"dance A", "nothing that can be supposed"},
+		{"move A server1 server2", "nothing that can be supposed"},
+		{"return", "nothing that can be supposed"},
+	} {
+		if _, err := s.Suppose(tc.what); err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%q: got %v, want %q", tc.what, err, tc.want)
+		}
+	}
+}
+
+// Why, through a failure and an operator's stop: one sentence, with what to do.
+func TestWhy(t *testing.T) {
+	s := foreseen(t)
+	at := func(ms int64) string { return fmt.Sprintf("t%d", ms/1000) }
+	index := s.Index
+	apply := func(c Command) { index++; c.At = int64(index) * 1000; s.Apply(index, c) }
+	finish := func() {
+		for i := range s.Servers {
+			for _, st := range s.Steps(s.Servers[i].Name) {
+				apply(Command{Kind: KindResult, Server: st.Server, Session: st.Session, Token: st.Token, Outcome: &Outcome{OK: true, Ran: true}})
+			}
+		}
+	}
+	check := func(group, want string) {
+		t.Helper()
+		if got, r := s.Why(group, at); r != nil || got != want {
+			t.Errorf("%s: got  %s (%v)\nwant %s", group, got, r, want)
+		}
+	}
+	check("A", "online on server1 since t6: highest priority online")
+	apply(Command{Kind: KindLost, Lost: []Loss{{Server: "server1", Session: 1, Reason: "silent on 3 of 3 paths for 3s"}}})
+	finish()
+	check("A", "online on server2 since t9: highest priority online (server1 is down: silent on 3 of 3 paths for 3s); server1 is down since t8")
+	apply(Command{Kind: KindArrive, Server: "server1", Session: 7, Boot: "another"})
+	check("A", "online on server2 since t9: highest priority online (server1 is down: silent on 3 of 3 paths for 3s); server1 is detached since t10: baton return server1 brings the server back")
+	apply(Command{Kind: KindOperate, Op: &Op{ID: "1", Verb: VerbStop, Group: "B", Who: Who{User: "alice"}}})
+	finish()
+	check("B", "stopped since t12: stop asked for by alice; to start it: baton start B")
+	if _, r := s.Why("Z", at); r == nil || r.Code != RefusedNoSuchGroup {
+		t.Errorf("unknown group: got %v", r)
+	}
+}
