@@ -172,7 +172,7 @@ func (n *Node) beginCluster() {
 			missing = append(missing, srv.Name)
 		}
 	}
-	if len(here) == 0 {
+	if len(here) == 0 || n.votesAreMissing(here) && n.now.Mono.Sub(n.lead.since) < 2*n.p.Timeout {
 		return
 	}
 	text := "all servers are there"
@@ -187,6 +187,19 @@ func (n *Node) beginCluster() {
 		text = what + ", without " + strings.Join(missing, ", ")
 	}
 	n.propose("begin", cluster.Command{Kind: cluster.KindBegin, Text: text})
+}
+
+// votesAreMissing reports whether a server that is here does not vote yet. While it
+// does not, the cluster tolerates less than it will: groups wait for that (H22), but
+// not for ever.
+func (n *Node) votesAreMissing(here []string) bool {
+	for _, name := range here {
+		s := slices.Index(n.cfg.Servers, name) + 1
+		if !slices.ContainsFunc(n.members.Voters, func(v epoch.RaftID) bool { return v.Server() == s }) {
+			return true
+		}
+	}
+	return false
 }
 
 // changeMembers keeps the voters in step with the servers that are there.
