@@ -164,11 +164,11 @@ type proxy struct {
 	t      testing.TB
 	target string
 	ln     net.Listener
-	pause  time.Duration // after each 4 KiB
 	group  sync.WaitGroup
 
 	mu      sync.Mutex
 	stalled chan struct{} // closed when bytes flow (again)
+	pause   time.Duration // after each 4 KiB
 	conns   []net.Conn
 }
 
@@ -196,15 +196,15 @@ func (p *proxy) run() {
 		if err != nil {
 			return
 		}
-		if p.pause > 0 { // a small buffer moves in small steps
-			_ = a.(*net.TCPConn).SetReadBuffer(64 << 10)
-		}
 		b, err := net.Dial("tcp4", p.target)
 		if err != nil {
 			a.Close()
 			continue
 		}
 		p.mu.Lock()
+		if p.pause > 0 { // a small buffer moves in small steps
+			_ = a.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
 		p.conns = append(p.conns, a, b)
 		p.mu.Unlock()
 		p.group.Go(func() { p.copy(a, b) })
@@ -219,10 +219,10 @@ func (p *proxy) copy(to, from net.Conn) {
 	for {
 		n, err := from.Read(buf)
 		p.mu.Lock()
-		flows := p.stalled
+		flows, pause := p.stalled, p.pause
 		p.mu.Unlock()
 		<-flows
-		time.Sleep(p.pause)
+		time.Sleep(pause)
 		if err != nil {
 			return
 		}
@@ -237,6 +237,14 @@ func (p *proxy) stall() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.stalled = make(chan struct{})
+}
+
+// slow lets 4 KiB through at a time, with a pause behind each. It is for connections
+// to come.
+func (p *proxy) slow(pause time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pause = pause
 }
 
 // heal lets everything through again, what is left of old connections too.

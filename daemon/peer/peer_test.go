@@ -117,7 +117,7 @@ func TestSlowPath(t *testing.T) {
 	one := b.config(1)
 	one.Paths[0].Remote[1] = netip.AddrFrom4([4]byte{127, 8, 1, 102})
 	p := newProxy(t, netip.AddrPortFrom(one.Paths[0].Remote[1], b.port).String(), b.at(0, 2))
-	p.pause = time.Millisecond // a chunk of 4 KiB: 4 MB/s at most
+	p.slow(time.Millisecond) // 4 MB/s at most
 	sender, receiver := b.start(one), b.start(b.config(2))
 	sender.up(t, 1)
 	begun := time.Now()
