@@ -14,7 +14,10 @@ import (
 // voters: the seals of the others and the word of the register.
 type half struct {
 	seals   []sealWord // by server number
-	readAt  lease.Instant
+	readAt  lease.Instant // when it last said that nothing is above this epoch
+	top     epoch.ID      // what it last said
+	refusal string        // why it last refused, "" if it did not
+	heardAt lease.Instant // when it last said anything
 	asked   lease.Instant // when the register was last asked
 	call    uint64        // id of the newest call
 	calls   []registerUse // open ones, the newest few
@@ -70,6 +73,7 @@ func (n *Node) registerAnswered(a RegisterAnswer) {
 	}
 	use := n.half.calls[i]
 	n.half.calls = slices.Delete(n.half.calls, i, i+1)
+	n.half.top, n.half.refusal, n.half.heardAt = a.Top, a.Text, n.now.Mono
 	switch use.kind {
 	case useRead:
 		if a.Top.Number <= n.id.Epoch.Number && a.Text == "" {

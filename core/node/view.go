@@ -90,6 +90,9 @@ func (n *Node) waiting() string {
 				silent = append(silent, n.serverName(s))
 			}
 		}
+		if text := n.waitingForHalf(silent); text != "" {
+			return text
+		}
 		need := len(n.members.Voters)/2 + 1
 		if len(n.members.Voters) > 0 && len(n.members.Voters)-len(silent) < need {
 			return fmt.Sprintf("%d of %d votes are needed; not heard: %s", need, len(n.members.Voters), strings.Join(silent, ", "))
@@ -109,4 +112,23 @@ func (n *Node) waiting() string {
 		return "the cluster is starting"
 	}
 	return ""
+}
+
+// waitingForHalf says why exactly half of the voters does not go on; "" where that is
+// not the question.
+func (n *Node) waitingForHalf(silent []string) string {
+	h := &n.half
+	switch {
+	case !n.cfg.Tiebreaker || 2*len(silent) != len(n.members.Voters) || len(silent) == 0:
+		return ""
+	case h.top.Number > n.id.Epoch.Number && h.top.Founder != n.id.Raft:
+		return fmt.Sprintf("epoch %d belongs to %s, which is not heard", h.top.Number, n.serverName(h.top.Founder.Server()))
+	case !n.mayAskWeak():
+		return fmt.Sprintf("this server has booted since it last had a quorum, so its tie-breaker must not decide; not heard: %s", strings.Join(silent, ", "))
+	case h.refusal != "":
+		return fmt.Sprintf("the tie-breaker refuses: %s; not heard: %s", h.refusal, strings.Join(silent, ", "))
+	case h.asked != 0 && n.now.Mono.Sub(h.heardAt) > n.p.Timeout:
+		return fmt.Sprintf("the tie-breaker does not answer; not heard: %s", strings.Join(silent, ", "))
+	}
+	return fmt.Sprintf("the tie-breaker decides whether this half goes on; not heard: %s", strings.Join(silent, ", "))
 }
