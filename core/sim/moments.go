@@ -15,7 +15,10 @@ const (
 	momentSession               // a server names a new session
 	momentRun                   // a step is handed to the hands
 	momentBegun                 // a step has begun
-	moments                     // how many there are; seals, claims and foundings belong here too
+	momentSeal                  // a server says that it has sealed its epoch
+	momentClaim                 // a claim is sent to the tie-breaker
+	momentEpoch                 // a server speaks in another epoch than before
+	moments                     // how many there are
 )
 
 // moment draws a fault, sometimes. It happens at once or a little later.
@@ -59,6 +62,16 @@ func (w *world) strike(m moment, s *server) {
 		// The one that is given up is heard again just now (H3), or the leader goes
 		// and leaves its proposal to a successor who hears him (H4).
 		k = 4 - 3*w.dice.IntN(2)
+	}
+	if m == momentSeal && w.dice.chance(0.6) {
+		// The one that has sealed starts anew, and everybody is back.
+		w.net.calm()
+		for _, o := range w.servers {
+			if o.life == nil {
+				o.boot()
+			}
+		}
+		k = 2
 	}
 	switch k {
 	case 0:

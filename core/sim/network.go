@@ -232,6 +232,19 @@ func (w *world) watch(s *server, m *node.Message) {
 			s.seen.leads = false
 			w.note(s, "leads no more")
 		}
+		if sealed := m.Seal != nil; sealed != s.seen.sealed {
+			s.seen.sealed = sealed
+			if sealed {
+				w.stats.count("seal")
+				w.note(s, "has sealed %v at %d/%d", m.Epoch, m.Seal.LastTerm, m.Seal.LastIndex)
+				w.moment(momentSeal, s)
+			}
+		}
+		if m.Epoch.Number != s.seen.epoch {
+			s.seen.epoch = m.Epoch.Number
+			w.note(s, "is in epoch %v", m.Epoch)
+			w.moment(momentEpoch, s)
+		}
 		if m.Session != s.seen.session {
 			s.seen.session = m.Session
 			w.note(s, "names session %x", m.Session)

@@ -18,6 +18,10 @@ type register struct {
 // even if the caller is gone by then; the answer may get lost.
 func (w *world) call(s *server, l *life, c node.RegisterCall) {
 	r := &w.register
+	if c.Claim != (epoch.ID{}) {
+		w.stats.count("claim")
+		w.moment(momentClaim, s)
+	}
 	if r.down[s.number] || w.dice.chance(0.03) {
 		return
 	}

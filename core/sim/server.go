@@ -37,8 +37,10 @@ type server struct {
 	// seen is what the world has noticed of this server from outside.
 	seen struct {
 		leads   bool
+		sealed  bool
 		term    uint64
 		session uint64
+		epoch   uint64
 	}
 }
 
@@ -146,7 +148,7 @@ func (s *server) start() {
 	}
 	l.node = n
 	s.life = l
-	s.seen.leads, s.seen.term, s.seen.session = false, 0, 0
+	s.seen.leads, s.seen.sealed, s.seen.term, s.seen.session = false, false, 0, 0
 	w.stats.Lives++
 	s.carryOut(l, &out)
 	w.look(s, l)

@@ -6,8 +6,8 @@
 // lose what was not yet written, a guard that survives batond, steps that are
 // separate processes, and a network with several paths that loses, doubles, delays
 // and reorders. It is not a proof, and what it does not model it cannot find:
-// machine-wide stalls (off by default, they break the assumption), tie-breakers,
-// and the hands themselves.
+// machine-wide stalls (off by default, they break the assumption), what is behind the
+// tie-breaker's register, and the hands themselves.
 //
 // Everything is decided by the seed: one goroutine, no map iteration, no clock. The
 // only other source of randomness is raft's election jitter, which comes from

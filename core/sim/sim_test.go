@@ -203,6 +203,9 @@ func TestWeakened(t *testing.T) {
 		{"no quiet", 5, 300, Options{Weaken: node.NoQuiet, Aim: 0.6}, ""},
 		{"no session", 3, 100, Options{Weaken: node.NoSession}, ""},
 		{"no journal", 3, 100, Options{Weaken: node.NoJournal}, ""},
+		{"no rule 2", 4, 50, Options{Weaken: node.NoRule2, Tiebreaker: true}, ""},
+		{"not the best log", 4, 100, Options{Weaken: node.NotBest, Tiebreaker: true, Aim: 0.5}, ""},
+		{"forgotten seals", 4, 250, Options{Weaken: node.SealVolatile, Tiebreaker: true, Aim: 0.6}, ""},
 		{"clocks 10 % apart", 4, 200, Options{Drift: 0.1}, ""},
 		{"machine stalls", 3, 200, Options{MachineStalls: true}, ""},
 	} {
