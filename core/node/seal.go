@@ -13,7 +13,7 @@ import (
 // half is what a server knows while it may have to go on with exactly half of the
 // voters: the seals of the others and the word of the register.
 type half struct {
-	seals   []sealWord // by server number
+	seals   []sealWord    // by server number
 	readAt  lease.Instant // when it last said that nothing is above this epoch
 	top     epoch.ID      // what it last said
 	refusal string        // why it last refused, "" if it did not
