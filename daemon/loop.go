@@ -167,15 +167,17 @@ func (l *loop) takeMore() (exit bool) {
 }
 
 func (l *loop) tick() (exit bool) {
-	l.punctual(l.clock().Mono)
+	now := l.clock()
+	l.punctual(now.Mono)
 	l.turns.Add(1)
 	if session := l.clearing(); session != 0 {
 		l.log.Info("nothing of the session is left", "session", session)
 		if l.step(node.Input{Cleared: session}) {
 			return true
 		}
+		now = l.clock()
 	}
-	return l.step(node.Input{})
+	return l.carry(l.node.Step(now, node.Input{}))
 }
 
 // clearing returns the session of which nothing is left any more, once; 0: none.

@@ -202,7 +202,11 @@ func (m *machine) turn(o options, c *conf.Config, first node.Output, log *slog.L
 	group.Go(func() { m.signals(ctx, o, c, log) })
 	notify("READY=1")
 	err := m.loop.run(ctx, first)
-	if err == nil && !m.Disarm() {
+	switch {
+	case err != nil:
+	case m.Disarm():
+		m.place.Remove()
+	default:
 		log.Warn("the guard has fired at the end; it clears what is left of the groups")
 	}
 	return err
