@@ -244,8 +244,11 @@ func (w *world) hungDisk() {
 // or while another wiped one is not a voter again, nobody could; that the cluster
 // stands still then is right and would say nothing.
 func (w *world) wipeSome() {
-	s := w.any()
-	if len(w.servers) < 3 || w.wiped != nil || len(w.judge.voters) != len(w.servers) {
+	s, l := w.any(), w.leader()
+	if len(w.servers) < 3 || w.wiped != nil || l == nil {
+		return
+	}
+	if v := l.life.node.View(l.reading()); !v.Quorum || len(v.Voters) != len(w.servers) || len(v.Learner) > 0 {
 		return
 	}
 	for _, o := range w.servers {
