@@ -51,8 +51,16 @@ func TestSeeds(t *testing.T) {
 		servers, seeds int
 		tiebreaker     bool
 	}{
-		{2, 40, false}, {3, 100, false}, {4, 40, false}, {5, 30, false}, {8, 4, false}, {16, 1, false},
-		{2, 40, true}, {3, 30, true}, {4, 40, true}, {5, 20, true},
+		{2, 40, false},
+		{3, 100, false},
+		{4, 40, false},
+		{5, 30, false},
+		{8, 4, false},
+		{16, 1, false},
+		{2, 40, true},
+		{3, 30, true},
+		{4, 40, true},
+		{5, 20, true},
 	} {
 		if testing.Short() {
 			tc.seeds = max(tc.seeds/10, 1)
