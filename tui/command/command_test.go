@@ -133,6 +133,9 @@ func TestWaitsOverRestart(t *testing.T) {
 		ended <- result{code, out, errs}
 	}()
 	<-accepted
+	for d.Watched() == 0 { // it has the answer, and waits for the end
+		time.Sleep(time.Millisecond)
+	}
 	d.Close()
 	st := stage.Healthy(start, 3)
 	st.Ops = []cluster.Op{{ID: id, State: cluster.OpDone}}

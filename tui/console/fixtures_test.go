@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
 	"github.com/charmbracelet/x/ansi"
 
@@ -45,7 +44,7 @@ func (v view) at(clock *time.Time) *model {
 	opt.now = func() time.Time { return *clock }
 	m := newModel(context.Background(), opt, newTheme(colorprofile.ANSI256, v.ascii))
 	m.feed = newFeed(&opt)
-	m.Update(tea.WindowSizeMsg{Width: v.w, Height: v.h})
+	m.Update(sizeMsg{v.w, v.h})
 	if v.st != nil {
 		m.onFeed(&feedMsg{status: v.st, at: start, events: stage.Events(start)})
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/vt"
 
 	"baton/tui/words"
@@ -127,8 +126,12 @@ func TestPainterPace(t *testing.T) {
 	if n := len(out.writes); n < 2 || n > 5 {
 		t.Errorf("%d writes: %q", n, out.writes)
 	}
-	if s := strings.Join(out.writes, ""); !strings.Contains(s, "499") || !strings.HasSuffix(s, leaveScreen) {
-		t.Errorf("wrote %q", out.writes)
+	screen := vt.NewEmulator(20, 2)
+	for _, s := range out.writes[:len(out.writes)-1] {
+		screen.WriteString(s)
+	}
+	if s := screen.String(); !strings.Contains(s, "frame 499") || out.writes[len(out.writes)-1] != leaveScreen {
+		t.Errorf("shows %q after %q", s, out.writes)
 	}
 }
 
@@ -170,7 +173,6 @@ func TestBytesPerChange(t *testing.T) {
 		m.onFeed(&feedMsg{status: oneDown(3), at: start})
 		down := frame()
 		m.onFeed(&feedMsg{status: cast(3), at: start})
-		m.Update(tea.WindowSizeMsg{Width: 80, Height: 24})
 		frame()
 		st := cast(3)
 		st.Groups[0].State = "starting"

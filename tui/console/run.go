@@ -79,7 +79,7 @@ func Run(ctx context.Context, opt Options) (err error) {
 	// Bubble Tea reads the keys and runs the commands. It writes nothing: the painter
 	// does, and one writer is enough.
 	p := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(opt.In), tea.WithOutput(io.Discard), tea.WithEnvironment(opt.Env),
-		tea.WithColorProfile(profile), tea.WithWindowSize(t.w, t.h), tea.WithoutRenderer(), tea.WithoutSignalHandler(), tea.WithFPS(1))
+		tea.WithColorProfile(profile), tea.WithoutRenderer(), tea.WithoutSignalHandler(), tea.WithFPS(1))
 	background.Go(func() { t.resizes(running, p.Send) })
 	_, err = p.Run()
 	if ctx.Err() != nil && (err == nil || errors.Is(err, tea.ErrProgramKilled)) {

@@ -33,7 +33,7 @@ func openTerminal(opt *Options) (*terminal, error) {
 	t := &terminal{w: 80, h: 24}
 	if f, ok := opt.Out.(term.File); ok && term.IsTerminal(f.Fd()) {
 		t.out = f
-		t.measure()
+		t.w, t.h = t.measure()
 	}
 	if f, ok := opt.In.(term.File); ok && term.IsTerminal(f.Fd()) {
 		state, err := term.MakeRaw(f.Fd())
@@ -52,12 +52,12 @@ func openTerminal(opt *Options) (*terminal, error) {
 
 // measure asks for the size. A terminal of no size, which some serial lines and
 // containers have, is taken for an ordinary one; it would stay empty for ever.
-func (t *terminal) measure() {
+func (t *terminal) measure() (w, h int) {
 	w, h, err := term.GetSize(t.out.Fd())
 	if err != nil || w <= 0 || h <= 0 {
-		w, h = 80, 24
+		return 80, 24
 	}
-	t.w, t.h = w, h
+	return w, h
 }
 
 // restore undoes raw mode.
@@ -66,6 +66,10 @@ func (t *terminal) restore() {
 		term.Restore(t.in.Fd(), t.state)
 	}
 }
+
+// sizeMsg is a size as measured by resizes. Bubble Tea sends sizes of its own, which
+// know nothing of the terminal because it does not write there.
+type sizeMsg struct{ w, h int }
 
 // resizes tells of new sizes until ctx ends.
 func (t *terminal) resizes(ctx context.Context, send func(tea.Msg)) {
@@ -77,8 +81,8 @@ func (t *terminal) resizes(ctx context.Context, send func(tea.Msg)) {
 	defer signal.Stop(ch)
 	for {
 		// First without being told: the size may have changed while we began.
-		t.measure()
-		send(tea.WindowSizeMsg{Width: t.w, Height: t.h})
+		w, h := t.measure()
+		send(sizeMsg{w, h})
 		select {
 		case <-ch:
 		case <-ctx.Done():

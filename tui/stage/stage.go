@@ -24,6 +24,7 @@ type Daemon struct {
 	asked   []cluster.Op
 	answer  func(op cluster.Op) error
 	silent  bool
+	watched int
 }
 
 // New opens the socket. The user who runs the test may operate.
@@ -89,6 +90,19 @@ func (d *Daemon) Asked() []cluster.Op {
 	return append([]cluster.Op(nil), d.asked...)
 }
 
+// Watched is how many watch now: consoles, and commands that wait for their end.
+func (d *Daemon) Watched() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.watched
+}
+
+func (d *Daemon) watch(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.watched += n
+}
+
 // wake tells those who wait; the lock is held.
 func (d *Daemon) wake() {
 	close(d.changed)
@@ -113,8 +127,10 @@ func (b *backend) Status(ctx context.Context) (*api.Status, error) {
 
 func (b *backend) Watch(ctx context.Context) <-chan *api.Status {
 	out := make(chan *api.Status, 1)
+	(*Daemon)(b).watch(1)
 	go func() {
 		defer close(out)
+		defer (*Daemon)(b).watch(-1)
 		for {
 			st, changed, silent := (*Daemon)(b).now()
 			if !silent {
