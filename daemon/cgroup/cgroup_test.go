@@ -265,9 +265,9 @@ func TestInExec(t *testing.T) {
 		{"Z", "4194304", "0", false},
 		{"S", "2129984", "0", false}, // kernel thread
 	} {
-		f := slices.Repeat([]string{"1"}, 50) // fields 3 to 52
-		f[3-3], f[9-3], f[51-3] = c.state, c.flags, c.envEnd
-		stat := "7 (a ) b) " + strings.Join(f, " ") + "\n"
+		f := slices.Repeat([]string{"1"}, 53) // by the numbers of proc_pid_stat(5)
+		f[1], f[2], f[3], f[9], f[51] = "7", "(a ) b)", c.state, c.flags, c.envEnd
+		stat := strings.Join(f[1:], " ") + "\n"
 		if got := inExec([]byte(stat)); got != c.want {
 			t.Errorf("inExec(%q) = %t", stat, got)
 		}

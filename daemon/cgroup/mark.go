@@ -46,31 +46,30 @@ func killIfMarked(pid int, mark string, steps stepFilter) {
 // marked lists the pids of marked processes, without the caller's own. A mark that
 // ends in "/" stands for all groups.
 //
-// None found is looked at again: a process can fork into a number that the scan has
-// passed and end before the scan meets it. And so is a scan that met a process in the
-// middle of execve(2), where for a moment there is no environment to read.
+// A scan that met a process in the middle of execve(2), where for a moment there is no
+// environment to read, is done again. So is one that found none: a process can fork
+// into a number that the scan has passed, and end before the scan meets it.
 func marked(mark string, steps stepFilter) ([]int, error) {
 	const (
-		empty   = 2 // scans in a row that find none
 		patient = 1000
 		pause   = 200 * time.Microsecond // an execve takes less, unless its disk is slow
 	)
-	for n, try := 0, 0; ; try++ {
+	for none, try := 0, 1; ; try++ {
 		pids, unknown, err := scan(mark, steps)
-		if err != nil || len(pids) > 0 {
-			return pids, err
-		}
 		switch {
-		case unknown == 0:
-			n++
-		case try == patient:
+		case err != nil:
+			return nil, err
+		case unknown != 0 && try < patient:
+			none = 0
+			time.Sleep(pause)
+		case len(pids) > 0:
+			return pids, nil
+		case unknown != 0:
 			return nil, fmt.Errorf("process %d has been in execve for %d looks: cannot tell whether it is a group's", unknown, try)
 		default:
-			n = 0
-			time.Sleep(pause)
-		}
-		if n == empty {
-			return nil, nil
+			if none++; none == 2 {
+				return nil, nil
+			}
 		}
 	}
 }
