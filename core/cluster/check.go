@@ -91,7 +91,7 @@ func (op Op) stripped() Op {
 }
 
 func (s *State) checkVerb(op Op) *Refusal {
-	if s.Phase == PhaseStopping {
+	if g := s.Group(op.Group); s.Phase == PhaseStopping && !(op.Verb == VerbStop && g != nil && g.Stuck) {
 		return refuse(RefusedStopping, "wait until it is down, then start it again", "the cluster is being shut down")
 	}
 	switch {

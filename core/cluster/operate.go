@@ -109,6 +109,8 @@ func (x *change) operatorStop(g *Group, why string) {
 	case g.Step != nil:
 		g.Next = nil
 		g.Reason = why
+	case g.Stuck && x.s.Phase == PhaseStopping:
+		x.stop(g, FactorClusterShutdown, why) // the shutdown waits for it
 	case g.State == GroupOnline || g.Stuck:
 		x.stop(g, FactorGroupStop, why)
 	default: // waiting, or failed with nothing left of it

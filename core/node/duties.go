@@ -20,7 +20,10 @@ func (n *Node) duties() {
 	if !n.canPropose() || n.leaderLease() <= n.now.Mono {
 		return
 	}
-	if !sameRules(n.state.Config, n.cfg.Rules) {
+	if n.agreed == 0 {
+		n.agreed = hashRules(n.state.Config)
+	}
+	if n.agreed != n.rulesHash {
 		rules := n.cfg.Rules
 		n.propose("configure", cluster.Command{Kind: cluster.KindConfigure, Config: &rules})
 		return
@@ -31,8 +34,6 @@ func (n *Node) duties() {
 	n.changeMembers()
 	n.raiseRegister()
 }
-
-func sameRules(a, b cluster.Config) bool { return hashRules(a) == hashRules(b) }
 
 // verdict on an open session.
 type verdict uint8

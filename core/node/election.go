@@ -243,6 +243,9 @@ func (n *Node) enter(e epoch.ID, raftID epoch.RaftID, hard *pb.HardState, snap *
 		n.putKey(keySnapshot, mustProto(snap))
 	}
 	enter := func(id *identity) { id.Epoch, id.Raft, id.Sealed, id.Claimed = e, raftID, false, false }
+	if raftID != n.id.Raft {
+		n.pastIDs = append(n.pastIDs, n.id.Raft)
+	}
 	n.writeIdentity(enter, func() {
 		n.half = newHalf(len(n.cfg.Servers))
 		n.sayForced()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"baton/core/cluster"
@@ -205,12 +206,18 @@ func (n *Node) isAlive(p *peer, m Message) bool {
 		}
 	default:
 		at, ok := p.stampOf(m.HeardSeq)
-		if m.HeardLife != n.life() || !ok || n.now.Mono.Sub(at) > n.p.Timeout {
+		if !n.isMine(m.HeardLife) || !ok || n.now.Mono.Sub(at) > n.p.Timeout {
 			return false
 		}
 	}
 	p.life, p.seq, p.window, p.echoed = m.Life, 0, 0, 0
 	return true
+}
+
+// isMine reports whether a life is this one, under whichever raft id: two servers that
+// change their ids at once would else wait for each other to notice.
+func (n *Node) isMine(l Life) bool {
+	return l == n.life() || l.Start == n.id.Start && slices.Contains(n.pastIDs, l.Raft)
 }
 
 // hear takes over what the newest message of a server says of it.

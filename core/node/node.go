@@ -21,9 +21,11 @@ type Node struct {
 	now  Now     // of the step under way
 	out  *Output // of the step under way
 
-	start     lease.Instant // of this life
-	ready     bool          // the disk has this life's start count: we may speak
-	rulesHash uint64
+	start     lease.Instant  // of this life
+	ready     bool           // the disk has this life's start count: we may speak
+	rulesHash uint64         // of Config.Rules
+	agreed    uint64         // of the state's; 0: to be computed
+	pastIDs   []epoch.RaftID // ids that this life had before the present one (D8)
 
 	// Durable, as the disk has it.
 	id      identity

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"time"
@@ -109,19 +110,22 @@ func (n *Node) receiveProposal(m Message) {
 type request struct {
 	op    cluster.Op
 	until lease.Instant
+	// sent: it has been proposed, so a leader may yet decide on it.
+	sent bool
 }
 
 // request takes an operation from this server's API. The answer comes when the log
 // has it.
 func (n *Node) request(op cluster.Op) {
 	op.Who.On = n.name
-	n.requests = append(n.requests, request{op, n.now.Mono.Add(2 * n.p.Timeout)})
+	n.requests = append(n.requests, request{op: op, until: n.now.Mono.Add(2 * n.p.Timeout)})
 	n.askRequests()
 }
 
 func (n *Node) askRequests() {
-	for _, r := range n.requests {
-		n.propose("op "+r.op.ID, cluster.Command{Kind: cluster.KindOperate, Op: &r.op})
+	for i := range n.requests {
+		r := &n.requests[i]
+		r.sent = n.propose("op "+r.op.ID, cluster.Command{Kind: cluster.KindOperate, Op: &r.op}) || r.sent
 	}
 }
 
@@ -141,15 +145,23 @@ func (n *Node) answerRequests() {
 			n.out.Replies = append(n.out.Replies, reply)
 			return true
 		case n.now.Mono >= r.until || n.leader() == 0 && n.now.Mono.Sub(max(n.support.Last, n.start)) > 2*n.p.Elect && n.lead == nil:
-			n.out.Replies = append(n.out.Replies, Reply{ID: r.op.ID, Refusal: n.noQuorum()})
+			n.out.Replies = append(n.out.Replies, Reply{ID: r.op.ID, Refusal: n.undecided(r)})
 			return true
 		}
 		return false
 	})
 }
 
-// noQuorum refuses because nobody can decide now.
-func (n *Node) noQuorum() *cluster.Refusal {
+// undecided refuses because nobody can decide now. Of what has been proposed nobody
+// knows whether it will be carried out.
+func (n *Node) undecided(r request) *cluster.Refusal {
+	if r.sent {
+		return &cluster.Refusal{
+			Code:    "undecided",
+			Message: "it was handed on, and the cluster has not decided since: " + cmp.Or(n.waiting(), "its leader does not answer"),
+			Hint:    "it may still be carried out; baton events will say",
+		}
+	}
 	return &cluster.Refusal{
 		Code:    "no-quorum",
 		Message: "the cluster cannot decide anything now: " + n.waiting(),

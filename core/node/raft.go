@@ -113,7 +113,7 @@ func (n *Node) restore(snap *pb.Snapshot) {
 	if err != nil {
 		panic(fmt.Sprintf("state in snapshot %d: %v", snap.GetMetadata().GetIndex(), err))
 	}
-	n.state = st
+	n.state, n.agreed = st, 0
 	n.applied = snap.GetMetadata().GetIndex()
 	n.changedAt = n.applied
 	n.setMembers(snap.GetMetadata().GetConfState())
@@ -257,6 +257,9 @@ func (n *Node) apply(entries []*pb.Entry) {
 
 func (n *Node) applyCommand(e *pb.Entry) {
 	events := applyTo(n.state, e)
+	if slices.ContainsFunc(events, func(e cluster.Event) bool { return e.Code == cluster.CodeConfigChanged }) {
+		n.agreed = 0
+	}
 	if e.GetIndex() > n.replayTo {
 		n.out.Events = append(n.out.Events, events...)
 	}
@@ -321,6 +324,14 @@ func (n *Node) sendRaft(ms []*pb.Message) {
 		s := to.Server()
 		if s < 1 || s >= len(n.peers) || s == n.cfg.Self {
 			continue
+		}
+		switch m.GetType() {
+		case pb.MsgVoteResp, pb.MsgPreVoteResp:
+			if !m.GetReject() {
+				// Whoever has just been given a vote is given time to win too: a voter that
+				// stood itself now would depose him.
+				n.campaign = n.now.Mono
+			}
 		}
 		msg := n.message(MsgRaft, s)
 		msg.Payload = mustProto(m)

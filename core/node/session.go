@@ -51,6 +51,9 @@ func (n *Node) guardFired(session uint64) {
 // Where this life has had no lease, the clearing was that of what an earlier batond
 // left, under whatever number.
 func (n *Node) cleared(session uint64) {
+	if session == n.id.Session && n.held.End != 0 {
+		n.held.Lapsed = true // the guard has fired, whatever we thought
+	}
 	if !n.held.Lapsed || n.held.End != 0 && session != n.id.Session {
 		return
 	}
