@@ -249,8 +249,11 @@ func (n *Node) apply(entries []*pb.Entry) {
 			n.applyCommand(e)
 		}
 		n.applied = e.GetIndex()
-		if n.lead != nil && e.GetTerm() == n.lead.term {
+		if n.lead != nil && e.GetTerm() == n.lead.term && !n.lead.settled {
+			// From now on this leader may grant: the survivors' leases are running out, so
+			// it asks for their echoes now and not with the next round.
 			n.lead.settled = true
+			n.beat()
 		}
 	}
 }
