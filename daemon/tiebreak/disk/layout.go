@@ -191,18 +191,26 @@ func (k block) encode(slot []byte) {
 	copy(slot[copySize:], slot[:copySize])
 }
 
-// decodeBlock reads a slot: the newer of its sound copies. lagging is the copy (0 or
-// 1) that is not the same, -1 where both are.
-func decodeBlock(slot []byte) (k block, lagging int, err error) {
+// copies says how the two copies of a block differ.
+type copies struct {
+	// lagging is the copy (0 or 1) that is not the same as the newer sound one; -1:
+	// both are the same.
+	lagging int
+	// damaged: the lagging copy cannot be read at all.
+	damaged bool
+}
+
+// decodeBlock reads a slot: the newer of its sound copies.
+func decodeBlock(slot []byte) (k block, c copies, err error) {
 	a, errA := decodeBlockCopy(slot)
 	b, errB := decodeBlockCopy(slot[copySize:])
 	switch {
 	case errA != nil || errB == nil && b.seq > a.seq:
-		return b, 0, errB
+		return b, copies{0, errA != nil}, errB
 	case errB != nil || a != b:
-		return a, 1, nil
+		return a, copies{1, errB != nil}, nil
 	}
-	return a, -1, nil
+	return a, copies{lagging: -1}, nil
 }
 
 func decodeBlockCopy(b []byte) (k block, err error) {

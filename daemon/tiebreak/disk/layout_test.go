@@ -32,16 +32,16 @@ func TestBlockThereAndBack(t *testing.T) {
 		k := anyBlock(t)
 		slot := make([]byte, slotSize)
 		k.encode(slot)
-		if got, lagging, err := decodeBlock(slot); err != nil || got != k || lagging != -1 {
-			t.Fatalf("got %+v, %d, %v, want %+v", got, lagging, err, k)
+		if got, c, err := decodeBlock(slot); err != nil || got != k || c.lagging != -1 {
+			t.Fatalf("got %+v, %+v, %v, want %+v", got, c, err, k)
 		}
 		bit := rapid.IntRange(0, 8*contentSize-1).Draw(t, "bit")
-		c := rapid.IntRange(0, 1).Draw(t, "copy")
-		slot[c*copySize+bit/8] ^= 1 << (bit % 8)
-		if got, lagging, err := decodeBlock(slot); err != nil || got != k || lagging != c {
-			t.Fatalf("copy %d damaged: got %+v, %d, %v", c, got, lagging, err)
+		n := rapid.IntRange(0, 1).Draw(t, "copy")
+		slot[n*copySize+bit/8] ^= 1 << (bit % 8)
+		if got, c, err := decodeBlock(slot); err != nil || got != k || c != (copies{n, true}) {
+			t.Fatalf("copy %d damaged: got %+v, %+v, %v", n, got, c, err)
 		}
-		slot[(1-c)*copySize+bit/8] ^= 1 << (bit % 8)
+		slot[(1-n)*copySize+bit/8] ^= 1 << (bit % 8)
 		if got, _, err := decodeBlock(slot); err == nil {
 			t.Fatalf("bit %d of both copies changed: read %+v", bit, got)
 		}
@@ -58,8 +58,8 @@ func TestNewerCopyCounts(t *testing.T) {
 		older.encode(a)
 		newer.encode(b)
 		copy(a[place*copySize:], b[:copySize])
-		if got, lagging, err := decodeBlock(a); err != nil || got != newer || lagging != 1-place {
-			t.Errorf("newer at %d: got %+v, %d, %v", place, got, lagging, err)
+		if got, c, err := decodeBlock(a); err != nil || got != newer || c != (copies{lagging: 1 - place}) {
+			t.Errorf("newer at %d: got %+v, %+v, %v", place, got, c, err)
 		}
 	}
 }

@@ -36,6 +36,7 @@ const (
 	tornIsEmpty                      // a damaged block counts as one that was never written
 	earlyTop                         // what is accepted is recorded as decided
 	noRepair                         // a copy that lags behind is not written before the next writing
+	noSecondLook                     // a sound copy beside a damaged one is taken at once
 	noOwnCheck                       // the own block is not compared with what was written
 )
 
@@ -67,7 +68,8 @@ const areaSize = registerStart + MaxServers*slotSize
 type image struct {
 	header  header
 	blocks  []block // by server number - 1
-	lagging int     // of the own block: the copy that is not as the other one; -1: none
+	lagging int     // of the own block: copies.lagging
+	damaged bool    // a copy of some block is
 }
 
 // refusal is a reason to answer no that is not going away by itself.
@@ -265,7 +267,9 @@ func (p *paxos) write(own *block) (image, error) {
 const rereads = 4
 
 // look reads the disk, again where a block was read half written or seems older than
-// what this process has written.
+// what this process has written. It reads again, once, also where only one copy is
+// damaged: the sound one may have been read long before the damage, and there may have
+// been a whole writing in between.
 func (p *paxos) look() (v image, err error) {
 	for i := range rereads {
 		if i > 0 {
@@ -276,7 +280,7 @@ func (p *paxos) look() (v image, err error) {
 		if err := p.m.read(p.area); err != nil {
 			return image{}, err
 		}
-		if v, err = p.parse(); err == nil {
+		if v, err = p.parse(); err == nil && (!v.damaged || i > 0 || p.weak&noSecondLook != 0) {
 			return v, nil
 		}
 	}
@@ -302,7 +306,7 @@ func (p *paxos) parse() (v image, err error) {
 	}
 	v.blocks = make([]block, v.header.blocks)
 	for i := range v.blocks {
-		b, lagging, err := decodeBlock(p.area[slotOf(i+1):])
+		b, c, err := decodeBlock(p.area[slotOf(i+1):])
 		switch {
 		case err != nil && p.weak&tornIsEmpty != 0:
 			b = block{server: uint32(i + 1), disk: v.header.disk}
@@ -314,8 +318,9 @@ func (p *paxos) parse() (v image, err error) {
 			return v, fmt.Errorf("block of server %d is in the place of server %d", b.server, i+1)
 		}
 		if v.blocks[i] = b; i+1 == p.self {
-			v.lagging = lagging
+			v.lagging = c.lagging
 		}
+		v.damaged = v.damaged || c.damaged
 	}
 	if p.weak&(noOwnRead|tornIsEmpty|noOwnCheck) != 0 {
 		return v, nil
