@@ -233,13 +233,17 @@ func (n *Node) retryAsking() {
 
 // leaving is a batond that has been told to stop.
 type leaving struct {
-	op    cluster.Op
+	op    cluster.Op // what was asked for; none where an operator shut the server down
 	since lease.Instant
 	gone  lease.Instant // when everything was handed over; 0: not yet
 }
 
 // handOff is how long a leader that has nothing left to do waits for a successor.
 const handOff = time.Second
+
+// lastWord is how many rounds a leader whose followers all leave stays to tell them
+// what has been committed.
+const lastWord = 2
 
 // over reports whether this server has let go of everything and only waits for a
 // successor.
@@ -269,7 +273,7 @@ func (n *Node) tryLeaving() {
 	open := s != nil && s.Session != 0 && s.Session == n.id.Session
 	switch {
 	case open && !n.held.Lapsed && (n.held.End != 0 || n.leader() != 0):
-		if s.State != cluster.ServerLeaving {
+		if s.State != cluster.ServerLeaving && l.op.ID != "" {
 			n.propose("leave", cluster.Command{Kind: cluster.KindOperate, Op: &l.op})
 		}
 		return
@@ -287,6 +291,9 @@ func (n *Node) tryLeaving() {
 		if to := n.successor(); to != 0 {
 			n.rn.TransferLeader(to)
 			return
+		}
+		if n.now.Mono.Sub(l.gone) < lastWord*n.p.Round {
+			return // the others are leaving too, and have to learn that they may (D11)
 		}
 	}
 	n.out.Exit = true

@@ -125,9 +125,16 @@ func (n *Node) endedFor(s int) uint64 {
 
 // followSession compares this server's session with what its own state says.
 func (n *Node) followSession() {
-	if s := n.server(); s != nil && n.caughtUp() && s.Session == 0 && s.LastSession >= n.id.Session {
-		n.sessionOver(s.LastSession)
+	s := n.server()
+	if s == nil || !n.caughtUp() || s.Session != 0 || s.LastSession < n.id.Session {
+		return
 	}
+	if s.State == cluster.ServerStopped && s.LastSession == n.id.Session && n.id.Session != 0 && n.leave == nil {
+		// Shut down by an operator: batond ends.
+		n.leave = &leaving{since: n.now.Mono}
+		n.out.Changed = true
+	}
+	n.sessionOver(s.LastSession)
 }
 
 // sessionOver: all sessions of this server up to the given number are over. What
