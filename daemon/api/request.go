@@ -25,6 +25,7 @@ var verbs = map[cluster.Verb]struct{ group, server bool }{
 	cluster.VerbStop:            {group: true},
 	cluster.VerbMove:            {group: true},
 	cluster.VerbFailover:        {group: true},
+	cluster.VerbRestart:         {group: true},
 	cluster.VerbDisconnect:      {server: true},
 	cluster.VerbReturn:          {server: true},
 	cluster.VerbShutdown:        {server: true},
@@ -48,7 +49,7 @@ func decodeOperation(r io.Reader) (Operation, error) {
 	case !ok:
 		return op, &Error{
 			Code: CodeBadRequest, Message: fmt.Sprintf("verb: %q is none", shorten(string(op.Verb), maxName)),
-			Hint: "start, stop, move, failover, disconnect, return, shutdown, shutdown-cluster",
+			Hint: "start, stop, move, failover, restart, disconnect, return, shutdown, shutdown-cluster",
 		}
 	case need.group && op.Group == "":
 		return op, &Error{Code: CodeBadRequest, Message: fmt.Sprintf("group: %s needs one", op.Verb)}
