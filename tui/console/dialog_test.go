@@ -206,6 +206,22 @@ func TestPictureChangesUnderDialog(t *testing.T) {
 	if s := strings.Join(plain(d.model), "\n"); !strings.Contains(s, "NOT AVAILABLE") {
 		t.Errorf("does not say so:\n%s", s)
 	}
+	// It is still possible, but no longer what the operator read.
+	d = sit(cast(3))
+	d.typed("m")
+	d.wait(time.Second)
+	st = cast(3)
+	st.Groups[0].Server = "node3"
+	d.onFeed(&feedMsg{status: st, at: d.clock})
+	d.typed("y")
+	if len(d.client.asked) != 0 {
+		t.Fatal("confirmed a move from another server than the one that was shown")
+	}
+	d.wait(time.Second)
+	d.typed("y")
+	if len(d.client.asked) != 1 {
+		t.Fatal("a second look does not confirm")
+	}
 	// And when the picture is lost meanwhile.
 	d = sit(cast(3))
 	d.typed("m")

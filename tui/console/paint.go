@@ -221,13 +221,9 @@ func (b *brush) line(y int, old, now []cell) {
 				to = k + 1
 			}
 		}
-		// Half a wide character is none: take the whole, of the old row and the new.
-		for from > 0 && (old[from].wide == 0 || now[from].wide == 0) {
-			from--
-		}
-		for to < len(now) && (old[to].wide == 0 || now[to].wide == 0) {
-			to++
-		}
+		// A wide character is never cut in two: its second cell equals no other kind
+		// of cell, so a run cannot begin there, and where one ends before it the
+		// terminal fills it by itself.
 		b.moveTo(y, from)
 		b.run(now[from:to], blankFrom(now[to:]))
 		x = to
@@ -269,7 +265,7 @@ func (b *brush) run(run []cell, last bool) {
 		b.WriteString(run[i].text)
 	}
 	if erase {
-		b.take(pen{})
+		b.take(pen{}) // some terminals erase with the attributes in hand
 		b.WriteString("\x1b[K")
 	}
 }

@@ -215,6 +215,16 @@ func BenchmarkFrame(b *testing.B) {
 	}
 }
 
+// Some terminals erase with the attributes in hand: a line shall not end in reverse.
+func TestPainterErasesWithoutPen(t *testing.T) {
+	p := &painter{w: 20, h: 1, frame: []string{"\x1b[7mfailed and more\x1b[m"}}
+	p.diff()
+	p.frame = []string{"\x1b[7mok\x1b[m"}
+	if b := p.diff(); !bytes.Contains(b, []byte("ok\x1b[m\x1b[K")) {
+		t.Errorf("wrote %q", b)
+	}
+}
+
 // A terminal that turns out to draw the signs too wide has to be painted from nothing,
 // and with the frame that has no such signs any more.
 func TestRepaintTakesTheNextFrame(t *testing.T) {
