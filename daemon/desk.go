@@ -225,6 +225,53 @@ func (d *desk) Check(ctx context.Context, op cluster.Op) error {
 	return refusal(v.State.Check(op))
 }
 
+// Why says why a group is where it is.
+func (d *desk) Why(ctx context.Context, group string) (string, error) {
+	v, err := d.loop.view(ctx)
+	if err != nil {
+		return "", explain(err)
+	}
+	why, r := v.State.Why(group, clockTime)
+	return why, refusal(r)
+}
+
+// clockTime is a time of the cluster as an operator here reads it.
+func clockTime(ms int64) string {
+	t := time.UnixMilli(ms)
+	if time.Since(t) > 20*time.Hour {
+		return t.Format("2006-01-02 15:04:05")
+	}
+	return t.Format("15:04:05")
+}
+
+// Foresee says what would happen.
+func (d *desk) Foresee(ctx context.Context, what string) (cluster.Forecast, error) {
+	v, err := d.loop.view(ctx)
+	if err != nil {
+		return cluster.Forecast{}, explain(err)
+	}
+	c, err := v.State.Suppose(what)
+	if err != nil {
+		return cluster.Forecast{}, &api.Error{Code: api.CodeBadRequest, Message: err.Error()}
+	}
+	return v.State.Foresee(c), nil
+}
+
+// Force lets this server go on alone.
+func (d *desk) Force(ctx context.Context, server string, who cluster.Who) error {
+	v, err := d.loop.view(ctx)
+	switch {
+	case err != nil:
+		return explain(err)
+	case server != v.Server:
+		return &api.Error{Code: "not-here", Message: fmt.Sprintf("this is %s: %s must be asked itself", v.Server, server), Hint: "log in there"}
+	case v.Quorum:
+		return &api.Error{Code: "not-needed", Message: v.Server + " is not alone: its leader is " + v.Leader, Hint: "baton return " + server}
+	}
+	d.loop.put(node.Input{Force: &node.Force{Who: who}})
+	return nil
+}
+
 func refusal(r *cluster.Refusal) error {
 	if r == nil {
 		return nil

@@ -29,6 +29,10 @@ type hands interface {
 	// Finished is the last session that the guard has cleared, 0 for none; ok says
 	// that no clearing is under way.
 	Finished() (session uint64, ok bool)
+	// Fire ends the session at once; the guard clears.
+	Fire()
+	// Ask calls the tie-breaker. Its answers come as inputs, or not at all.
+	Ask([]node.RegisterCall)
 	Write(node.Batch)
 	Send([]node.Message)
 	Run(node.Run)
@@ -220,8 +224,14 @@ func (l *loop) carry(out node.Output) (exit bool) {
 	if len(out.Send) > 0 {
 		l.hands.Send(out.Send)
 	}
+	if out.Fire {
+		l.hands.Fire()
+	}
 	for _, r := range out.Run {
 		l.hands.Run(r)
+	}
+	if len(out.Register) > 0 {
+		l.hands.Ask(out.Register)
 	}
 	for _, r := range out.Replies {
 		l.reply(r)

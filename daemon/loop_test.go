@@ -83,10 +83,12 @@ func (h *fakeHands) Extend(uint64, lease.Instant) bool {
 	defer h.mu.Unlock()
 	return !h.refuse
 }
-func (h *fakeHands) Disarm() bool          { h.note("disarm"); return true }
-func (h *fakeHands) Write(node.Batch)      { h.note("write") }
-func (h *fakeHands) Send(m []node.Message) { h.note("send") }
-func (h *fakeHands) Run(r node.Run)        { h.note("run") }
+func (h *fakeHands) Disarm() bool            { h.note("disarm"); return true }
+func (h *fakeHands) Fire()                   { h.note("fire") }
+func (h *fakeHands) Ask([]node.RegisterCall) { h.note("ask") }
+func (h *fakeHands) Write(node.Batch)        { h.note("write") }
+func (h *fakeHands) Send(m []node.Message)   { h.note("send") }
+func (h *fakeHands) Run(r node.Run)          { h.note("run") }
 func (h *fakeHands) Finished() (uint64, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -32,6 +32,7 @@ type machine struct {
 	notes  *pathNotes
 	runner *runner.Runner
 	watch  *addressWatch
+	tie    *arbiter
 	loop   *loop
 	desk   *desk
 
@@ -46,6 +47,12 @@ func (m *machine) Extend(session uint64, end lease.Instant) bool {
 	m.lease.Store(int64(end))
 	return true
 }
+
+// Fire ends the session now.
+func (m *machine) Fire() { m.Guard.Fire() }
+
+// Ask calls the tie-breaker.
+func (m *machine) Ask(calls []node.RegisterCall) { m.tie.ask(calls) }
 
 // Write hands a batch to the store's writer.
 func (m *machine) Write(b node.Batch) { m.store.Write(b) }

@@ -157,7 +157,7 @@ func (n *Node) answerRequests() {
 func (n *Node) undecided(r request) *cluster.Refusal {
 	if r.sent {
 		return &cluster.Refusal{
-			Code:    "undecided",
+			Code:    "no-answer",
 			Message: "it was handed on, and the cluster has not decided since: " + cmp.Or(n.waiting(), "its leader does not answer"),
 			Hint:    "it may still be carried out; baton events will say",
 		}

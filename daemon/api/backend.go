@@ -27,6 +27,12 @@ type Backend interface {
 	Operate(ctx context.Context, op cluster.Op) error
 	// Check says whether the operation would be accepted now, without asking for it.
 	Check(ctx context.Context, op cluster.Op) error
+	// Why says in one sentence why a group is where it is.
+	Why(ctx context.Context, group string) (string, error)
+	// Foresee says what would happen.
+	Foresee(ctx context.Context, what string) (cluster.Forecast, error)
+	// Force lets this server go on alone; server must be its name.
+	Force(ctx context.Context, server string, who cluster.Who) error
 }
 
 // The codes of errors that the server itself gives; those of refusals come from

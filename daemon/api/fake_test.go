@@ -17,6 +17,7 @@ type fakeBackend struct {
 	pic    *Status
 	subs   map[chan *Status]context.Context
 	events []cluster.Event
+	forced []string
 	more   chan struct{}
 	refuse error
 	asked  []cluster.Op
@@ -151,4 +152,22 @@ func testContext(t *testing.T) context.Context {
 // clientContext bounds a client outside a test.
 func clientContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 10*time.Second)
+}
+
+func (b *fakeBackend) Why(_ context.Context, group string) (string, error) {
+	if group != "受注" {
+		return "", &Error{Code: "no-such-group", Message: "there is no group " + group}
+	}
+	return "online on s1 since noon", nil
+}
+
+func (b *fakeBackend) Foresee(_ context.Context, what string) (cluster.Forecast, error) {
+	return cluster.Forecast{Moves: []cluster.ForeseenMove{{Group: what, To: "s2"}}}, nil
+}
+
+func (b *fakeBackend) Force(_ context.Context, server string, who cluster.Who) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forced = append(b.forced, server+" "+who.User)
+	return nil
 }

@@ -141,6 +141,14 @@ func (s *Service) postOperation(w http.ResponseWriter, r *http.Request, who call
 		ID: newID(), Verb: req.Verb, Group: req.Group, Server: req.Server, Revision: req.Revision,
 		Who: cluster.Who{User: who.name(), UID: who.UID, From: cleanFrom(req.From)},
 	}
+	if req.Verb == VerbForceReturn && !req.Dry {
+		if err := s.cfg.Backend.Force(r.Context(), req.Server, op.Who); err != nil {
+			writeFailure(w, err)
+			return
+		}
+		writeJSON(w, http.StatusAccepted, Accepted{})
+		return
+	}
 	if req.Dry {
 		if err := s.cfg.Backend.Check(r.Context(), op); err != nil {
 			writeFailure(w, err)

@@ -28,6 +28,7 @@ var verbs = map[cluster.Verb]struct{ group, server bool }{
 	cluster.VerbRestart:         {group: true},
 	cluster.VerbDisconnect:      {server: true},
 	cluster.VerbReturn:          {server: true},
+	VerbForceReturn:             {server: true},
 	cluster.VerbShutdown:        {server: true},
 	cluster.VerbShutdownCluster: {},
 }
@@ -49,7 +50,7 @@ func decodeOperation(r io.Reader) (Operation, error) {
 	case !ok:
 		return op, &Error{
 			Code: CodeBadRequest, Message: fmt.Sprintf("verb: %q is none", shorten(string(op.Verb), maxName)),
-			Hint: "start, stop, move, failover, restart, disconnect, return, shutdown, shutdown-cluster",
+			Hint: "start, stop, move, failover, restart, disconnect, return, force-return, shutdown, shutdown-cluster",
 		}
 	case need.group && op.Group == "":
 		return op, &Error{Code: CodeBadRequest, Message: fmt.Sprintf("group: %s needs one", op.Verb)}
