@@ -5,6 +5,7 @@ package stage
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type Daemon struct {
 	changed chan struct{} // closed at every change
 	asked   []cluster.Op
 	answer  func(op cluster.Op) error
+	foresee func(what string) (cluster.Forecast, error)
 	silent  bool
 	watched int
 }
@@ -81,6 +83,13 @@ func (d *Daemon) Answer(f func(op cluster.Op) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.answer = f
+}
+
+// Foretell is called for every forecast, without locks; without it nothing would happen.
+func (d *Daemon) Foretell(f func(what string) (cluster.Forecast, error)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.foresee = f
 }
 
 // Asked are the operations that were asked for.
@@ -187,3 +196,29 @@ func (b *backend) Operate(_ context.Context, op cluster.Op) error {
 }
 
 func (b *backend) Check(context.Context, cluster.Op) error { return nil }
+
+// Why is the picture's own reason.
+func (b *backend) Why(_ context.Context, group string) (string, error) {
+	st, _, _ := (*Daemon)(b).now()
+	for i := range st.Groups {
+		if g := &st.Groups[i]; g.Name == group {
+			return g.Reason, nil
+		}
+	}
+	return "", &api.Error{Code: cluster.RefusedNoSuchGroup, Message: fmt.Sprintf("there is no group %q", group), Hint: "baton status lists the groups"}
+}
+
+func (b *backend) Foresee(_ context.Context, what string) (cluster.Forecast, error) {
+	b.mu.Lock()
+	foresee := b.foresee
+	b.mu.Unlock()
+	if foresee == nil {
+		return cluster.Forecast{}, nil
+	}
+	return foresee(what)
+}
+
+// Force is kept and answered as an operation is.
+func (b *backend) Force(ctx context.Context, server string, who cluster.Who) error {
+	return b.Operate(ctx, cluster.Op{Verb: api.VerbForceReturn, Server: server, Who: who})
+}
