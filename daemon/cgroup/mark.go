@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -51,21 +52,22 @@ func killIfMarked(pid int, mark string, steps stepFilter) {
 // into a number that the scan has passed, and end before the scan meets it.
 func marked(mark string, steps stepFilter) ([]int, error) {
 	const (
-		patient = 1000
-		pause   = 200 * time.Microsecond // an execve takes less, unless its disk is slow
+		pause    = 200 * time.Microsecond // an execve takes less, unless its disk is slow
+		patience = 100 * time.Millisecond // less than E, 250 ms at least
 	)
-	for none, try := 0, 1; ; try++ {
+	begin := time.Now()
+	for none := 0; ; {
 		pids, unknown, err := scan(mark, steps)
 		switch {
 		case err != nil:
 			return nil, err
-		case unknown != 0 && try < patient:
+		case unknown != 0 && time.Since(begin) < patience:
 			none = 0
 			time.Sleep(pause)
 		case len(pids) > 0:
 			return pids, nil
 		case unknown != 0:
-			return nil, fmt.Errorf("process %d has been in execve for %d looks: cannot tell whether it is a group's", unknown, try)
+			return nil, fmt.Errorf("process %d: %w for %s", unknown, errInExec, patience)
 		default:
 			if none++; none == 2 {
 				return nil, nil
@@ -73,6 +75,9 @@ func marked(mark string, steps stepFilter) ([]int, error) {
 		}
 	}
 }
+
+// errInExec: it cannot be told yet whether a process is a group's.
+var errInExec = errors.New("in execve")
 
 // scan lists the marked processes, and the last one that it cannot tell yet (0: none).
 func scan(mark string, steps stepFilter) (pids []int, unknown int, err error) {
@@ -110,13 +115,17 @@ func scan(mark string, steps stepFilter) (pids []int, unknown int, err error) {
 }
 
 // inExec says whether /proc/PID/stat, of a process without an environment, shows one
-// that is getting it: not a zombie, not a kernel thread, and env_end not set yet
-// (fields 3, 9 and 51 of proc_pid_stat(5); create_elf_tables in the kernel).
+// that is getting it, or has got it since: not a zombie, not a kernel thread, and not
+// one that was given none, whose env_start and env_end are the same place. Both are 0
+// until create_elf_tables in the kernel has made it (fields 3, 9, 50 and 51 of
+// proc_pid_stat(5)).
 func inExec(stat []byte) bool {
 	const (
 		kernelThread = 0x00200000 // PF_KTHREAD
+		exiting      = 0x00000004 // PF_EXITING: its memory is gone, and it runs nothing more
 		state        = 0          // fields behind the name, which may hold anything
 		flags        = 6
+		envStart     = 47
 		envEnd       = 48
 	)
 	f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
@@ -124,7 +133,7 @@ func inExec(stat []byte) bool {
 		return false
 	}
 	bits, err := strconv.ParseUint(f[flags], 10, 64)
-	return err == nil && bits&kernelThread == 0 && f[envEnd] == "0"
+	return err == nil && bits&(kernelThread|exiting) == 0 && (f[envEnd] == "0" || f[envStart] != f[envEnd])
 }
 
 // readAll reads a file below /proc into buf, which grows as needed. By bare system calls: the guard has a quarter of the heartbeat timeout for all processes of
