@@ -76,7 +76,11 @@ func (x *change) endSessions() {
 
 // shut makes a server without a session, which is there, stopped. What it still has
 // to recover from stays with it.
+//
+// The session that it may have offered is used up: its batond is to end, and one that
+// is started later comes with a newer one.
 func (x *change) shut(sv *Server) {
+	sv.LastSession = max(sv.LastSession, sv.Offered)
 	sv.Present, sv.Offered = false, 0
 	x.setServer(sv, ServerStopped, sv.Reason)
 	x.say(CodeServerStopped, sv.Name, "", "%s is shut down: %s", sv.Name, sv.Reason)

@@ -101,6 +101,7 @@ func (n *Node) message(kind MessageKind, s int) Message {
 	m.Hears = n.hears()
 	if n.leaderLease() > n.now.Mono {
 		m.Ended, m.Opened = n.endedFor(s), n.openedFor(s)
+		m.Shut = m.Ended != 0 && n.state.Server(n.cfg.Servers[s-1]).State == cluster.ServerStopped
 		m.Voters, m.Applied = n.members.Voters, n.applied
 	}
 	m.Seal = n.ownSeal()
@@ -173,6 +174,9 @@ func (n *Node) receive(pk Packet) {
 	}
 	n.hearSeal(m)
 	if m.Leader && m.Ended != 0 {
+		if m.Shut && m.Ended >= n.id.Session {
+			n.shutDown()
+		}
 		n.sessionOver(m.Ended)
 	}
 	if m.Leader && m.Opened != 0 {
@@ -227,6 +231,9 @@ func (n *Node) hear(p *peer, m Message) {
 	}
 	p.seq = m.Seq
 	p.epoch, p.term, p.leads, p.session = m.Epoch, m.Term, m.Leader, m.Session
+	if m.Leader && m.Epoch == n.id.Epoch && n.mustSee == 0 {
+		n.mustSee = m.Applied
+	}
 	p.boot, p.leaving, p.stuck, p.hears, p.rules = m.Boot, m.Leaving, m.Stuck, m.Hears, m.Rules
 }
 

@@ -144,6 +144,10 @@ type Message struct {
 	// Ended, from a leader with a lease: sessions of the receiver up to this number
 	// are over.
 	Ended uint64
+	// Shut: they were ended by a shutdown of the receiver or of the cluster, so its
+	// batond is to end. It may hear this before the log tells it, and would otherwise
+	// offer a new session.
+	Shut bool
 
 	// Opened, from a leader with a lease, is one more than the highest session of the
 	// receiver that was ever opened; 0 from anybody else. A server that has lost its
@@ -308,12 +312,14 @@ type Image []KeyValue
 
 // View is a picture of the node, for the console. It shares nothing with the node.
 type View struct {
-	Server  string
-	State   *cluster.State
-	Epoch   epoch.ID
-	Term    uint64
-	Leader  string // "" where none is known
-	Quorum  bool   // a leader with a lease is heard, or this one is it
+	Server string
+	State  *cluster.State
+	Epoch  epoch.ID
+	Term   uint64
+	Leader string // "" where none is known
+	// Quorum: a leader with a lease is heard, or this one is it, and State is no older
+	// than that.
+	Quorum  bool
 	Voters  []string
 	Learner []string
 	Session uint64        // this server's; 0: none

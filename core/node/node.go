@@ -38,13 +38,16 @@ type Node struct {
 	draft     *draft         // of the step under way
 
 	// Deciding (raft.go, election.go).
-	rn        *raft.RawNode // nil while there is no epoch, or one is being entered
-	store     *storage
-	busy      bool // a Ready is being written
-	lastTick  lease.Instant
-	campaign  lease.Instant // last own candidacy
-	state     *cluster.State
-	applied   uint64
+	rn       *raft.RawNode // nil while there is no epoch, or one is being entered
+	store    *storage
+	busy     bool // a Ready is being written
+	lastTick lease.Instant
+	campaign lease.Instant // last own candidacy
+	state    *cluster.State
+	applied  uint64
+	// mustSee is what a leader with a lease had applied when this life first heard one
+	// in its epoch, 0 before. A picture from before that may be as old as the disk.
+	mustSee   uint64
 	replayTo  uint64 // entries up to here were known as committed before the start
 	members   epoch.Members
 	support   lease.Support

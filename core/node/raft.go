@@ -80,7 +80,7 @@ func (n *Node) setMembers(cs *pb.ConfState) {
 // openRaft starts taking part in the epoch of n.id with what the disk holds of it.
 func (n *Node) openRaft(hard *pb.HardState, snap *pb.Snapshot, entries []*pb.Entry) {
 	st := &storage{raft.NewMemoryStorage(), n}
-	n.store, n.applied, n.changedAt, n.members = st, 0, 0, epoch.Members{}
+	n.store, n.applied, n.changedAt, n.members, n.mustSee = st, 0, 0, epoch.Members{}, 0
 	if snap != nil {
 		if err := st.ApplySnapshot(snap); err != nil {
 			panic(fmt.Sprintf("snapshot of the disk: %v", err))

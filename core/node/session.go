@@ -129,12 +129,21 @@ func (n *Node) followSession() {
 	if s == nil || !n.caughtUp() || s.Session != 0 || s.LastSession < n.id.Session {
 		return
 	}
-	if s.State == cluster.ServerStopped && s.LastSession == n.id.Session && n.id.Session != 0 && n.leave == nil {
-		// Shut down by an operator: batond ends.
-		n.leave = &leaving{since: n.now.Mono}
-		n.out.Changed = true
+	if s.State == cluster.ServerStopped {
+		n.shutDown()
 	}
 	n.sessionOver(s.LastSession)
+}
+
+// shutDown: an operator has shut this server down, or the cluster, and that ended the
+// session of this batond or used up the one it offers. So batond ends. One that is
+// started later has a newer session: what it reads of that end does not concern it.
+func (n *Node) shutDown() {
+	if n.leave != nil || n.renewing || n.held.Lapsed || n.id.Session == 0 {
+		return
+	}
+	n.leave = &leaving{since: n.now.Mono}
+	n.out.Changed = true
 }
 
 // sessionOver: all sessions of this server up to the given number are over. What

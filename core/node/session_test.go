@@ -65,6 +65,28 @@ func TestFirstSession(t *testing.T) {
 	}
 }
 
+// A server that was shut down hears of it before its log says so: batond ends, and
+// offers no session on the way. One that was started after that is not meant.
+func TestShutDown(t *testing.T) {
+	told := func(session, ended uint64, shut bool) (*Node, Output) {
+		n := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: session}))
+		m := Message{
+			Kind: MsgHeartbeat, From: 1, To: 2, Seq: 1, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true, Ended: ended, Shut: shut,
+		}
+		settle(n, n.Step(Now{Mono: 2000}, Input{Packet: &Packet{Message: m}}))
+		return n, n.Step(Now{Mono: 3000}, Input{})
+	}
+	if n, out := told(7, 8, true); !out.Exit || n.offer() != 0 {
+		t.Errorf("session 8 was shut down: exit %t, offers %d; want an end", out.Exit, n.offer())
+	}
+	if n, out := told(7, 8, false); out.Exit || n.offer() != 9 {
+		t.Errorf("session 8 is over: exit %t, offers %d; want the next session", out.Exit, n.offer())
+	}
+	if n, out := told(8, 8, true); out.Exit || n.offer() != 9 {
+		t.Errorf("session 8 was shut down before batond was started with 9: exit %t, offers %d", out.Exit, n.offer())
+	}
+}
+
 // The guard's page outlives a wiped store, and refuses what it has cleared.
 func TestFirstSessionAboveWhatTheGuardCleared(t *testing.T) {
 	cfg := testConfig(true)

@@ -20,7 +20,10 @@ func (n *Node) View(now Now) View {
 	}
 	if s := n.leader(); s != 0 {
 		v.Leader = n.cfg.Servers[s-1]
-		v.Quorum = s != n.cfg.Self || n.leaderLease() > now.Mono
+		v.Quorum = n.isCurrent()
+		if n.isLeading() {
+			v.Quorum = n.leaderLease() > now.Mono
+		}
 	}
 	for _, id := range n.members.Voters {
 		v.Voters = append(v.Voters, n.serverName(id.Server()))
@@ -62,6 +65,10 @@ func (n *Node) peerView(s int) Peer {
 	return v
 }
 
+// isCurrent reports whether this server knows what was decided before it began to hear
+// the leader.
+func (n *Node) isCurrent() bool { return n.mustSee != 0 && n.applied >= n.mustSee }
+
 // waiting says for whom or what the cluster waits, in one sentence; "" for nothing.
 func (n *Node) waiting() string {
 	if n.id.Epoch.Number == 0 {
@@ -98,6 +105,9 @@ func (n *Node) waiting() string {
 			return fmt.Sprintf("%d of %d votes are needed; not heard: %s", need, len(n.members.Voters), strings.Join(silent, ", "))
 		}
 		return "a leader is being elected"
+	}
+	if !n.isLeading() && !n.isCurrent() {
+		return "this server is catching up with what was decided while it was away"
 	}
 	if n.state.Phase == cluster.PhaseForming || n.state.Phase == "" {
 		var missing []string

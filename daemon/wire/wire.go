@@ -59,7 +59,8 @@ const (
 	flagSupport
 	flagStuck
 	flagSeal
-	flagsKnown = flagLeader | flagLeaving | flagSupport | flagStuck | flagSeal
+	flagShut
+	flagsKnown = flagLeader | flagLeaving | flagSupport | flagStuck | flagSeal | flagShut
 )
 
 // sealSize is a seal without its list: last term, last index, support age.
@@ -116,6 +117,9 @@ func Append(b []byte, m *node.Message) ([]byte, error) {
 	}
 	if m.Support {
 		flags |= flagSupport
+	}
+	if m.Shut {
+		flags |= flagShut
 	}
 	be := binary.BigEndian
 	b = append(b, Version, byte(m.Kind), byte(m.From), byte(m.To), flags)
@@ -184,6 +188,7 @@ func Decode(b []byte) (node.Message, error) {
 	m.Leader = flags&flagLeader != 0
 	m.Leaving = flags&flagLeaving != 0
 	m.Support = flags&flagSupport != 0
+	m.Shut = flags&flagShut != 0
 	m.Stuck = flags&flagStuck != 0
 	m.Seq = r.uint64()
 	m.Life = r.life()
