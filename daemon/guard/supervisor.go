@@ -14,13 +14,14 @@ import (
 // supervisor keeps a guard alive while batond lives. One goroutine runs it.
 type supervisor struct {
 	guard *Guard
-	pidfd int // of the guard; -1: none
+	pidfd int      // of the guard; -1: none
+	exit  *os.File // pidfd, for the runtime's poller: waiting costs nothing
 	pid   int
 	spare *clearer // made beforehand, for the case that no guard can be started
 }
 
 const (
-	// look is how often the beat is looked at. Death is noticed at once.
+	// look bounds a wait for the death of a guard that was killed.
 	look = 50 * time.Millisecond
 	// again is the pause after a guard that could not be started or died early.
 	again = 100 * time.Millisecond
@@ -74,12 +75,12 @@ func (s *supervisor) start(lock *os.File) error {
 	}
 	pid := cmd.Process.Pid
 	_ = cmd.Process.Release() // reaped by reap, like one that was adopted over an exec
-	if s.pidfd, err = unix.PidfdOpen(pid, 0); err != nil {
+	if s.pidfd, err = unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK); err != nil {
 		_ = unix.Kill(pid, unix.SIGKILL) // our child, not reaped: the number is its own
 		reap(pid)
 		return fmt.Errorf("pidfd: %w", err)
 	}
-	s.pid = pid
+	s.pid, s.exit = pid, os.NewFile(uintptr(s.pidfd), "pidfd of the guard")
 	for end := time.Now().Add(patience); p.Guard() != pid; time.Sleep(time.Millisecond) {
 		if s.dead(0) {
 			s.drop()
@@ -99,12 +100,12 @@ func (s *supervisor) attach() error {
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		pid := p.Guard()
 		if pid != 0 {
-			fd, err := unix.PidfdOpen(pid, 0)
+			fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
 			if err == nil {
 				// Still locked with the pidfd open: the number cannot be another's.
 				lock, err := lockPage(s.guard.path)
 				if err == nil && lock == nil && p.Guard() == pid {
-					s.pidfd, s.pid = fd, pid
+					s.pidfd, s.pid, s.exit = fd, pid, os.NewFile(uintptr(fd), "pidfd of the guard")
 					return nil
 				}
 				unix.Close(fd)
@@ -126,6 +127,19 @@ func (s *supervisor) dead(wait time.Duration) bool {
 	return err == nil && n == 1
 }
 
+// diesWithin waits so long for the guard's death, or until ctx ends.
+func (s *supervisor) diesWithin(ctx context.Context, wait time.Duration) bool {
+	exit := s.exit
+	raw, err := exit.SyscallConn()
+	if err != nil || exit.SetReadDeadline(time.Now().Add(wait)) != nil {
+		return s.dead(look)
+	}
+	defer context.AfterFunc(ctx, func() { _ = exit.SetReadDeadline(time.Unix(1, 0)) })()
+	died := false
+	_ = raw.Read(func(uintptr) bool { died = s.dead(0); return died }) // ends by the deadline otherwise
+	return died
+}
+
 // drop kills the guard, if it lives, and forgets it.
 func (s *supervisor) drop() {
 	_ = unix.PidfdSendSignal(s.pidfd, unix.SIGKILL, nil, 0)
@@ -134,8 +148,8 @@ func (s *supervisor) drop() {
 			break
 		}
 	}
-	unix.Close(s.pidfd)
-	s.pidfd = -1
+	s.exit.Close()
+	s.pidfd, s.exit = -1, nil
 	reap(s.pid)
 }
 
@@ -152,7 +166,7 @@ func (s *supervisor) run(ctx context.Context) {
 		}
 		timeout, _ := s.guard.page.Times()
 		switch age := s.guard.page.BeatAge(); {
-		case s.dead(look):
+		case s.diesWithin(ctx, stale(timeout)/4):
 			s.guard.config.Notice(fmt.Sprintf("the guard (process %d) has ended, another one is started", s.pid))
 		case age > stale(timeout):
 			s.guard.config.Notice(fmt.Sprintf("the guard (process %d) has stood still for %s, another one is started", s.pid, age.Round(time.Millisecond)))
@@ -162,8 +176,8 @@ func (s *supervisor) run(ctx context.Context) {
 		lost = time.Now()
 		s.drop()
 	}
-	if s.pidfd >= 0 {
-		unix.Close(s.pidfd)
+	if s.exit != nil {
+		s.exit.Close()
 	}
 }
 
