@@ -299,6 +299,9 @@ func (s *State) checkServer(verb Verb, sv *Server) *Refusal {
 			return refuse(RefusedAlreadyStopped, "", "%s is stopped already", sv.Name)
 		case sv.Session == 0 && !sv.Present:
 			return refuse(RefusedServerNotThere, "", "%s", s.whyNot(sv.Name))
+		case sv.Session == 0 && sv.Offered == 0:
+			// It would come back with the session that it is about to offer.
+			return refuse(RefusedServerNotReady, "try again in a few seconds", "%s has not finished leaving yet", sv.Name)
 		}
 	}
 	return nil

@@ -120,7 +120,16 @@ func TestRefusals(t *testing.T) {
 		{
 			"server disconnected", func(w *world) { w.ask(VerbDisconnect, "", "server1"); w.runAll() },
 			[]Op{{Verb: VerbDisconnect, Server: "server1"}, {Verb: VerbReturn, Server: "server1"}, {Verb: VerbShutdown, Server: "server1"}},
-			[]string{"already-disconnected", "server-not-ready", ""},
+			[]string{"already-disconnected", "server-not-ready", "server-not-ready"},
+		},
+		{
+			"server disconnected for a while", func(w *world) {
+				w.ask(VerbDisconnect, "", "server1")
+				w.runAll()
+				w.arrive("server1", "boot1")
+			},
+			[]Op{{Verb: VerbDisconnect, Server: "server1"}, {Verb: VerbReturn, Server: "server1"}, {Verb: VerbShutdown, Server: "server1"}},
+			[]string{"already-disconnected", "", ""},
 		},
 		{
 			"server shut down", func(w *world) { w.ask(VerbShutdown, "", "server1"); w.runAll() },
