@@ -38,8 +38,6 @@ type Register interface {
 	// State says whether a call would be answered, as far as known, and why not. It
 	// never waits.
 	State() (ok bool, text string)
-	// Promise is what the kind covers and what not, in a sentence or two.
-	Promise() string
 	// Close ends everything. An error names what could not be ended.
 	Close() error
 }
@@ -106,13 +104,30 @@ func NoteQuorum(r Register) {
 // none is the kind that decides nothing.
 type none struct{}
 
-// PromiseNone is said where there is no tie-breaker.
-const PromiseNone = "none: full; when exactly half of the servers is left, it stops its groups and waits for an operator"
+// promiseNone is said where there is no tie-breaker.
+const promiseNone = "none: full; when exactly half of the servers is left, it stops its groups and waits for an operator"
+
+// Promise is what a kind covers and what not, in a sentence, for the log at the start
+// and for baton check; "" where there is no such kind.
+func Promise(kind string) string {
+	switch kind {
+	case None, "":
+		return promiseNone
+	case Disk:
+		return disk.Promise
+	case Witness:
+		return witness.Promise
+	case Ping:
+		return ping.Promise
+	case Fence:
+		return fence.Promise
+	}
+	return ""
+}
 
 func (none) Do(_ context.Context, call node.RegisterCall) (node.RegisterAnswer, error) {
 	return node.RegisterAnswer{ID: call.ID, Text: "there is no tie-breaker"}, nil
 }
 
 func (none) State() (ok bool, text string) { return true, "none" }
-func (none) Promise() string               { return PromiseNone }
 func (none) Close() error                  { return nil }

@@ -44,8 +44,8 @@ func TestOpen(t *testing.T) {
 		if ok, text := r.State(); text == "" || ok && kind != None && kind != Fence {
 			t.Errorf("%s: state %v, %q", kind, ok, text)
 		}
-		if !strings.HasPrefix(r.Promise(), kind+": ") || strings.Contains(r.Promise(), "\n") {
-			t.Errorf("%s promises %q", kind, r.Promise())
+		if text := Promise(kind); !strings.HasPrefix(text, kind+": ") || strings.Contains(text, "\n") {
+			t.Errorf("%s promises %q", kind, text)
 		}
 		if err := r.Close(); err != nil {
 			t.Errorf("%s: %v", kind, err)

@@ -26,18 +26,18 @@ type medium interface {
 type weakness uint32
 
 const (
-	noLastRead  weakness = 1 << iota // what others did during the second phase is not looked at
-	noFirstRead                      // nor what they did during the first
-	noOwnRead                        // a restart does not read the own block again
-	lowBallot                        // ballots begin anew with every process, above nobody's
-	sameBallot                       // ballots are not of one server alone
-	ownValue                         // the accepted value of the highest ballot is not taken over
-	readUnfit                        // a read tells what is accepted, decided or not
-	tornIsEmpty                      // a damaged block counts as one that was never written
-	earlyTop                         // what is accepted is recorded as decided
-	noRepair                         // a copy that lags behind is not written before the next writing
-	noSecondLook                     // a sound copy beside a damaged one is taken at once
-	noOwnCheck                       // the own block is not compared with what was written
+	noLastRead   weakness = 1 << iota // what others did during the second phase is not looked at
+	noFirstRead                       // nor what they did during the first
+	noOwnRead                         // a restart does not read the own block again
+	lowBallot                         // ballots begin anew with every process, above nobody's
+	sameBallot                        // ballots are not of one server alone
+	ownValue                          // the accepted value of the highest ballot is not taken over
+	readUnfit                         // a read tells what is accepted, decided or not
+	tornIsEmpty                       // a damaged block counts as one that was never written
+	earlyTop                          // what is accepted is recorded as decided
+	noRepair                          // a copy that lags behind is not written before the next writing
+	noSecondLook                      // a sound copy beside a damaged one is taken at once
+	noOwnCheck                        // the own block is not compared with what was written
 )
 
 // paxos is one server's part in the register. It is used by one goroutine.

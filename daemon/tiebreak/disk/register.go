@@ -84,9 +84,6 @@ func newRegister(cfg Config) (*Register, error) {
 	return r, nil
 }
 
-// Promise is the constant of this name.
-func (r *Register) Promise() string { return Promise }
-
 // Do carries out one call. An error means that there is no answer: what was asked for
 // may happen all the same.
 func (r *Register) Do(ctx context.Context, call node.RegisterCall) (node.RegisterAnswer, error) {

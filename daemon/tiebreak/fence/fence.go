@@ -125,9 +125,6 @@ func Open(cfg Config) (*Fencer, error) {
 	return f, nil
 }
 
-// Promise is the constant of this name.
-func (f *Fencer) Promise() string { return Promise }
-
 // NoteQuorum says that this server sees a quorum now. It returns at once and costs
 // nothing after the first time; the disk is written in the background, and if that
 // fails, a restart of batond within this boot does not claim, which is safe.

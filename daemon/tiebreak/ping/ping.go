@@ -64,9 +64,6 @@ func Open(cfg Config) (*Pinger, error) {
 	return &Pinger{cfg: cfg, text: "not asked yet"}, nil
 }
 
-// Promise is the constant of this name.
-func (p *Pinger) Promise() string { return Promise }
-
 // Close does nothing: nothing is held between calls.
 func (p *Pinger) Close() error { return nil }
 

@@ -69,9 +69,6 @@ func NewClient(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Promise is the constant of this name.
-func (c *Client) Promise() string { return Promise }
-
 // Close does nothing: the client holds nothing between calls.
 func (c *Client) Close() error { return nil }
 
