@@ -97,7 +97,7 @@ func (n *Node) receiveProposal(m Message) {
 			return
 		}
 	case cluster.KindOperate:
-		if c.Op == nil || c.Op.Who.On != from {
+		if c.Op == nil || c.Op.Who.On != from || n.leaderLease() <= n.now.Mono {
 			return
 		}
 	default:
@@ -123,6 +123,9 @@ func (n *Node) request(op cluster.Op) {
 }
 
 func (n *Node) askRequests() {
+	if n.lead != nil && n.leaderLease() <= n.now.Mono {
+		return // what such a leader proposes may be decided on when nobody waits for it any more
+	}
 	for i := range n.requests {
 		r := &n.requests[i]
 		r.sent = n.propose("op "+r.op.ID, cluster.Command{Kind: cluster.KindOperate, Op: &r.op}) || r.sent
