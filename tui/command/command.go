@@ -84,11 +84,6 @@ func run(ctx context.Context, sys *system, args []string) int {
 	case errors.Is(err, context.Canceled):
 		return exitFailed
 	}
-	var refused *api.Error
-	if errors.As(err, &refused) {
-		fmt.Fprintln(sys.err, "baton:", refused.Error())
-		return exitFailed
-	}
 	fmt.Fprintln(sys.err, "baton:", err)
 	return exitFailed
 }
@@ -134,7 +129,9 @@ func newRoot(sys *system) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &failure{exitUsage, err} })
 	root.AddCommand(
 		o.status(), o.events(),
-		o.start(), o.stop(), o.move(), o.failover(),
+		o.why(), o.simulate(), explainCommand(sys),
+		o.start(), o.stop(), o.move(), o.failover(), o.restart(),
+		o.returning(), o.disconnect(), o.shutdown(),
 		checkCommand(sys), keygenCommand(sys), versionCommand(sys),
 	)
 	for _, c := range append(root.Commands(), root) {
@@ -151,11 +148,34 @@ func newRoot(sys *system) *cobra.Command {
 	return root
 }
 
+// isTerminal says whether an input or output is one.
+func isTerminal(f any) bool {
+	t, ok := f.(term.File)
+	return ok && term.IsTerminal(t.Fd())
+}
+
+// readLine reads up to the end of a line, byte by byte so that nothing behind it is taken.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	b := make([]byte, 1)
+	for len(line) < 1024 {
+		n, err := r.Read(b)
+		if n > 0 && b[0] == '\n' {
+			break
+		}
+		line = append(line, b[:n]...)
+		if err != nil {
+			return string(line), err
+		}
+	}
+	return string(line), nil
+}
+
 // console opens the screen, or says the state where there is no terminal for one.
 func (o *options) console(ctx context.Context) error {
-	in, inOK := o.sys.in.(term.File)
-	out, outOK := o.sys.out.(term.File)
-	if !inOK || !outOK || !term.IsTerminal(in.Fd()) || !term.IsTerminal(out.Fd()) || o.sys.getenv("TERM") == "dumb" || o.sys.getenv("TERM") == "" {
+	in, _ := o.sys.in.(term.File)
+	out, _ := o.sys.out.(term.File)
+	if !isTerminal(in) || !isTerminal(out) || o.sys.getenv("TERM") == "dumb" || o.sys.getenv("TERM") == "" {
 		return o.printStatus(ctx, false)
 	}
 	loc := o.locale()

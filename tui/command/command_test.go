@@ -81,6 +81,18 @@ func TestOperations(t *testing.T) {
 		{"start S", "start web node3", end(cluster.OpDone, "", ""), 0, "done", "", cluster.Op{Verb: cluster.VerbStart, Group: "web", Server: "node3"}},
 		{"stop", "stop web", end(cluster.OpDone, "", ""), 0, "done", "", cluster.Op{Verb: cluster.VerbStop, Group: "web"}},
 		{"failover", "failover web", end(cluster.OpDone, "", ""), 0, "done", "", cluster.Op{Verb: cluster.VerbFailover, Group: "web"}},
+		{"restart", "restart web", end(cluster.OpDone, "", ""), 0, "restart web: done", "", cluster.Op{Verb: cluster.VerbRestart, Group: "web"}},
+		{"return", "return node3", end(cluster.OpDone, "node3 is online", ""), 0, "return node3: done in 0.04 s: node3 is online\n", "", cluster.Op{Verb: cluster.VerbReturn, Server: "node3"}},
+		{"disconnect", "disconnect node3", end(cluster.OpDone, "", ""), 0, "disconnect node3: done", "", cluster.Op{Verb: cluster.VerbDisconnect, Server: "node3"}},
+		{"shut down", "shutdown node2 --yes", end(cluster.OpDone, "", ""), 0, "shutdown node2: done", "", cluster.Op{Verb: cluster.VerbShutdown, Server: "node2"}},
+		{"shut the cluster down", "shutdown --cluster --yes", end(cluster.OpDone, "", ""), 0, "shutdown --cluster: done", "", cluster.Op{Verb: cluster.VerbShutdownCluster}},
+		{"forced return", "return node1 --force --yes", func(cluster.Op) error { return nil }, 0, "return --force node1: done: node1 goes on alone\n", "", cluster.Op{Verb: api.VerbForceReturn, Server: "node1"}},
+		{"forced return, no wait", "return node1 --force --yes --no-wait", func(cluster.Op) error { return nil }, 0, "return --force node1: accepted\n", "", cluster.Op{Verb: api.VerbForceReturn, Server: "node1"}},
+		{"server time out", "shutdown node2 --yes --timeout 100ms", func(op cluster.Op) error {
+			op.State = cluster.OpRunning
+			d.Show(func(st *api.Status) { st.Ops = append(st.Ops, op) })
+			return nil
+		}, 4, "", "shutdown node2: still under way after 100ms", cluster.Op{Verb: cluster.VerbShutdown, Server: "node2"}},
 		{"failed", "start web", end(cluster.OpFailed, "start script: exit code 3", ""), 1, "", "start web: failed: start script: exit code 3", cluster.Op{Verb: cluster.VerbStart, Group: "web"}},
 		{"refused later", "start web", end(cluster.OpRefused, "web runs already", "stop it first"), 1, "", "web runs already (stop it first)", cluster.Op{Verb: cluster.VerbStart, Group: "web"}},
 		{"refused at once", "move web node9", func(cluster.Op) error {
@@ -151,7 +163,11 @@ func TestWaitsOverRestart(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	d, socket := play(t, stage.Healthy(start, 3))
-	for _, args := range []string{"start", "stop", "stop a b", "move", "move a b c", "move a b --to c", "start a b --on c", "status x", "frobnicate", "events -n -1", "events -n x", "--frob", "stop web --timeout -1s", "stop web --timeout x", "check", "failover"} {
+	for _, args := range []string{"start", "stop", "stop a b", "move", "move a b c", "move a b --to c", "start a b --on c", "status x", "frobnicate", "events -n -1", "events -n x", "--frob", "stop web --timeout -1s", "stop web --timeout x", "check", "failover",
+		"return", "return a b", "disconnect", "shutdown", "shutdown a b --yes", "shutdown a --cluster --yes", "why", "why a b", "simulate", "explain a b", "explain no-such-code",
+		// There is no terminal here to ask at.
+		"shutdown node1", "shutdown --cluster", "return node1 --force",
+	} {
 		if code, _, errs := baton(t, socket, nil, strings.Fields(args)...); code != 2 || errs == "" {
 			t.Errorf("baton %s: exit %d, errors %q; want 2 and a reason", args, code, errs)
 		}
@@ -159,7 +175,7 @@ func TestUsage(t *testing.T) {
 	if n := len(d.Asked()); n != 0 {
 		t.Errorf("%d operations were asked for", n)
 	}
-	for _, args := range []string{"--help", "move --help", "version", "keygen"} {
+	for _, args := range []string{"--help", "move --help", "version", "keygen", "explain", "explain server-down"} {
 		if code, out, errs := baton(t, socket, nil, strings.Fields(args)...); code != 0 || out == "" || errs != "" {
 			t.Errorf("baton %s: exit %d, out %q, errors %q", args, code, out, errs)
 		}
@@ -168,7 +184,7 @@ func TestUsage(t *testing.T) {
 
 func TestNoDaemon(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
-	for _, args := range []string{"status", "status --json", "events", "start web", "stop web", "move web", "failover web", ""} {
+	for _, args := range []string{"status", "status --json", "events", "start web", "stop web", "move web", "failover web", "return node3", "return node3 --force --yes", "disconnect node3", "shutdown node1 --yes", "shutdown --cluster --yes", "why web", "simulate x", ""} {
 		code, _, errs := baton(t, socket, nil, strings.Fields(args)...)
 		if code != 3 || !strings.Contains(errs, socket) || !strings.Contains(errs, "systemctl status batond") {
 			t.Errorf("baton %s: exit %d, errors %q; want 3 and what to do", args, code, errs)

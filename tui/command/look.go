@@ -35,10 +35,7 @@ func (o *options) printStatus(ctx context.Context, asJSON bool) error {
 	defer cancel()
 	st, err := o.dial().Status(limited)
 	if err != nil {
-		if limited.Err() != nil && ctx.Err() == nil {
-			return &failure{exitTimeout, fmt.Errorf("batond at %s does not answer within %s; is it stopped (SIGSTOP) or its disk stuck?", o.path(), statusTime)}
-		}
-		return err
+		return o.late(ctx, limited, err)
 	}
 	if asJSON {
 		e := json.NewEncoder(o.sys.out)
@@ -47,6 +44,14 @@ func (o *options) printStatus(ctx context.Context, asJSON bool) error {
 	}
 	loc := o.locale()
 	_, err = io.WriteString(o.sys.out, Report(st, loc.Text, o.ascii || !loc.UTF8))
+	return err
+}
+
+// late says so where the daemon took too long.
+func (o *options) late(outer, limited context.Context, err error) error {
+	if limited.Err() != nil && outer.Err() == nil {
+		return &failure{exitTimeout, fmt.Errorf("batond at %s does not answer within %s; is it stopped (SIGSTOP) or its disk stuck?", o.path(), statusTime)}
+	}
 	return err
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +42,7 @@ func (o *options) start() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.operate(c.Context(), cluster.VerbStart, args[0], server, w)
+			return o.operate(c.Context(), api.Operation{Verb: cluster.VerbStart, Group: args[0], Server: server}, w)
 		},
 	}
 	c.Flags().StringVar(&on, "on", "", "the `SERVER` to start it on")
@@ -60,7 +62,7 @@ func (o *options) move() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.operate(c.Context(), cluster.VerbMove, args[0], server, w)
+			return o.operate(c.Context(), api.Operation{Verb: cluster.VerbMove, Group: args[0], Server: server}, w)
 		},
 	}
 	c.Flags().StringVar(&to, "to", "", "the `SERVER` to move it to")
@@ -76,11 +78,20 @@ func (o *options) failover() *cobra.Command {
 	return o.plain(cluster.VerbFailover, "failover GROUP", "Fail a group over, as if a fault had been found in it")
 }
 
+// restart is for scripts that have changed a group's scripts; it is not shown.
+func (o *options) restart() *cobra.Command {
+	c := o.plain(cluster.VerbRestart, "restart GROUP", "Run a group's stop script and then its start script, where it runs")
+	c.Hidden = true
+	return c
+}
+
 func (o *options) plain(v cluster.Verb, use, short string) *cobra.Command {
 	var w waiting
 	c := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return o.operate(c.Context(), v, args[0], "", w) },
+		RunE: func(c *cobra.Command, args []string) error {
+			return o.operate(c.Context(), api.Operation{Verb: v, Group: args[0]}, w)
+		},
 	}
 	w.flags(c)
 	return c
@@ -97,8 +108,21 @@ func oneServer(args []string, flag, name string) (string, error) {
 	return args[1], nil
 }
 
+// title names an operation as its command line does: the verb and what it is about.
+func title(op *api.Operation) string {
+	switch {
+	case op.Group != "":
+		return string(op.Verb) + " " + cells.Clean(op.Group)
+	case op.Verb == cluster.VerbShutdownCluster:
+		return "shutdown --cluster"
+	case op.Verb == api.VerbForceReturn:
+		return "return --force " + cells.Clean(op.Server)
+	}
+	return string(op.Verb) + " " + cells.Clean(op.Server)
+}
+
 // operate asks for it and waits for the end.
-func (o *options) operate(ctx context.Context, v cluster.Verb, group, server string, w waiting) error {
+func (o *options) operate(ctx context.Context, op api.Operation, w waiting) error {
 	if w.timeout < 0 {
 		return usage("--timeout %s: must not be negative", w.timeout)
 	}
@@ -108,32 +132,53 @@ func (o *options) operate(ctx context.Context, v cluster.Verb, group, server str
 		ctx, cancel = context.WithTimeout(ctx, w.timeout)
 		defer cancel()
 	}
-	client := o.dial()
-	a, err := client.Operate(ctx, api.Operation{Verb: v, Group: group, Server: server, From: from(o.sys.getenv)})
+	client, name := o.dial(), title(&op)
+	op.From = from(o.sys.getenv)
+	last := endsDaemon(ctx, client, &op)
+	a, err := client.Operate(ctx, op)
 	if err != nil {
 		if ctx.Err() != nil && outer.Err() == nil {
-			return &failure{exitTimeout, fmt.Errorf("%s %s: no answer within %s; `baton events` shows whether the cluster has it", v, group, w.timeout)}
+			return &failure{exitTimeout, fmt.Errorf("%s: no answer within %s; `baton events` shows whether the cluster has it", name, w.timeout)}
 		}
 		return err
 	}
+	accepted := "accepted"
+	if a.ID != "" {
+		accepted += " (operation " + a.ID + ")"
+	}
 	if w.no {
-		fmt.Fprintf(o.sys.out, "%s %s: accepted (operation %s)\n", v, group, a.ID)
+		fmt.Fprintf(o.sys.out, "%s: %s\n", name, accepted)
 		return nil
 	}
-	op, err := await(ctx, client, a.ID)
+	var end cluster.Op
+	if op.Verb == api.VerbForceReturn {
+		end, err = alone(ctx, client)
+	} else {
+		end, err = await(ctx, client, a.ID, last)
+	}
 	switch {
 	case err != nil && outer.Err() != nil:
-		return &failure{exitFailed, fmt.Errorf("%s %s: accepted (operation %s); it goes on without this command", v, group, a.ID)}
+		return &failure{exitFailed, fmt.Errorf("%s: %s; it goes on without this command", name, accepted)}
 	case err != nil && ctx.Err() != nil:
-		return &failure{exitTimeout, fmt.Errorf("%s %s: still under way after %s; it goes on (operation %s)", v, group, w.timeout, a.ID)}
+		return &failure{exitTimeout, fmt.Errorf("%s: still under way after %s; it goes on: %s", name, w.timeout, accepted)}
 	case err != nil:
-		return fmt.Errorf("%s %s: accepted (operation %s), it goes on, but: %w", v, group, a.ID, err)
+		return fmt.Errorf("%s: %s, it goes on, but: %w", name, accepted, err)
 	}
-	return o.ended(v, group, &op)
+	return o.ended(name, &end)
 }
 
-// await follows an operation, over restarts of the daemon.
-func await(ctx context.Context, client *api.Client, id string) (cluster.Op, error) {
+// endsDaemon: the daemon that is asked is among those that will end.
+func endsDaemon(ctx context.Context, client *api.Client, op *api.Operation) bool {
+	if op.Verb == cluster.VerbShutdown {
+		st, err := client.Status(ctx)
+		return err == nil && st.Server == op.Server
+	}
+	return op.Verb == cluster.VerbShutdownCluster
+}
+
+// await follows an operation, over restarts of the daemon. With last, that the daemon
+// ends in order is the end of the operation: it ends only after it has done its part.
+func await(ctx context.Context, client *api.Client, id string, last bool) (cluster.Op, error) {
 	var lostAt time.Time
 	for {
 		op, err := client.Wait(ctx, id)
@@ -147,6 +192,8 @@ func await(ctx context.Context, client *api.Client, id string) (cluster.Op, erro
 			return op, err
 		case lostAt.IsZero():
 			lostAt = time.Now()
+		case last && time.Since(lostAt) > goneFor && endedInOrder(client.Socket()):
+			return cluster.Op{State: cluster.OpDone, Text: "batond has ended here"}, nil
 		case time.Since(lostAt) > againFor:
 			return op, err
 		}
@@ -158,11 +205,47 @@ func await(ctx context.Context, client *api.Client, id string) (cluster.Op, erro
 	}
 }
 
+// goneFor is how long a socket must be missing before its daemon counts as ended: one
+// that executes a new binary takes it away for less.
+const goneFor = 500 * time.Millisecond
+
+// endedInOrder: a daemon that ends takes its socket away, one that crashes does not.
+func endedInOrder(socket string) bool {
+	_, err := os.Lstat(socket)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// alone waits until a forced return has given this server a quorum of its own. It is
+// no operation that could be followed.
+func alone(ctx context.Context, client *api.Client) (cluster.Op, error) {
+	var lostAt time.Time
+	for {
+		st, err := client.Status(ctx)
+		switch {
+		case err == nil && st.Quorum:
+			return cluster.Op{State: cluster.OpDone, Text: st.Server + " goes on alone"}, nil
+		case err == nil:
+			lostAt = time.Time{}
+		case ctx.Err() != nil || !errors.Is(err, api.ErrNoDaemon):
+			return cluster.Op{}, err
+		case lostAt.IsZero():
+			lostAt = time.Now()
+		case time.Since(lostAt) > againFor:
+			return cluster.Op{}, err
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return cluster.Op{}, ctx.Err()
+		}
+	}
+}
+
 // ended tells how it went.
-func (o *options) ended(v cluster.Verb, group string, op *cluster.Op) error {
+func (o *options) ended(name string, op *cluster.Op) error {
 	text := cells.Clean(op.Text)
 	if op.State == cluster.OpDone {
-		line := fmt.Sprintf("%s %s: done", v, group)
+		line := name + ": done"
 		if op.Begun > 0 && op.Ended >= op.Begun {
 			line += " in " + cells.Took(time.Duration(op.Ended-op.Begun)*time.Millisecond)
 		}
@@ -175,5 +258,5 @@ func (o *options) ended(v cluster.Verb, group string, op *cluster.Op) error {
 	if op.Hint != "" {
 		text += " (" + cells.Clean(op.Hint) + ")"
 	}
-	return &failure{exitFailed, fmt.Errorf("%s %s: %s: %s", v, group, op.State, text)}
+	return &failure{exitFailed, fmt.Errorf("%s: %s: %s", name, op.State, text)}
 }

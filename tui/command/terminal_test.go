@@ -34,11 +34,17 @@ type seat struct {
 	last   time.Time // of the last byte
 }
 
-// seatAt starts baton and begins to watch. Env is added to a small environment.
+// seatAt starts the console and begins to watch. Env is added to a small environment.
 func seatAt(t *testing.T, socket string, w, h int, env ...string) *seat {
 	t.Helper()
+	return seatFor(t, nil, socket, w, h, env...)
+}
+
+// seatFor starts a command.
+func seatFor(t *testing.T, args []string, socket string, w, h int, env ...string) *seat {
+	t.Helper()
 	s := &seat{t: t, screen: vt.NewEmulator(max(w, 1), max(h, 1)), exit: make(chan error, 1)}
-	s.cmd = exec.Command(os.Args[0])
+	s.cmd = exec.Command(os.Args[0], args...)
 	s.cmd.Env = append([]string{"BATON_TEST_IS_BATON=1", "TERM=xterm-256color", "LANG=C.UTF-8", "TZ=UTC", "BATON_SOCKET=" + socket, "HOME=/nonexistent"}, env...)
 	s.begun = time.Now()
 	tty, err := pty.StartWithSize(s.cmd, &pty.Winsize{Cols: uint16(w), Rows: uint16(h)})

@@ -195,6 +195,37 @@ const (
 	ChooseOne
 	EnterPicks
 
+	// Operations on servers, and what they would lead to.
+	VerbReturn
+	VerbDisconnect
+	VerbShutdown
+	VerbShutdownCluster
+	KeyReturn
+	KeyDisconnect
+	KeyShutdown
+	KeyShutdownCluster
+	KeyWhy
+	KeyServerActions
+	ReturnHint
+	ReturnIs
+	DisconnectIs
+	ShutdownIs
+	ShutdownClusterIs
+	TypeServer
+	TypeCluster
+	Foreseeing
+	NotForeseen
+	GoesTo
+	ComesUp
+	StopsHere
+	Becomes
+	RecoversOn
+	NoGroupTouched
+	WhyTitle
+	WhyAsked
+	WhyUnknown
+	AnyKeyCloses
+
 	// Why a key cannot act.
 	WhyNoGroup
 	WhyNoPicture
@@ -212,6 +243,12 @@ const (
 	WhyTargetState
 	WhyNothingToCopy
 	WhyOpPending
+	WhyNoServer
+	WhyInAlready
+	WhyNotThere
+	WhyServerBusy
+	WhyStoppingCluster
+	WhyForce
 
 	// Notices.
 	Requested
@@ -420,6 +457,36 @@ var table = [last][2]string{
 	ChooseOne:        {"j/k or a digit", "j/k または数字"},
 	EnterPicks:       {"enter = do it", "Enter = 実行"},
 
+	VerbReturn:          {"RETURN SERVER %s", "サーバ %s の復帰"},
+	VerbDisconnect:      {"DISCONNECT SERVER %s", "サーバ %s の切離し"},
+	VerbShutdown:        {"SHUT DOWN SERVER %s", "サーバ %s の停止"},
+	VerbShutdownCluster: {"SHUT DOWN CLUSTER %s", "クラスタ %s の停止"},
+	KeyReturn:           {"return server", "サーバ復帰"},
+	KeyDisconnect:       {"disconnect", "サーバ切離し"},
+	KeyShutdown:         {"shut down", "サーバ停止"},
+	KeyShutdownCluster:  {"shut cluster down", "クラスタ停止"},
+	KeyWhy:              {"why", "理由"},
+	KeyServerActions:    {"server actions", "サーバの操作"},
+	ReturnHint:          {"a %s return", "a %s 復帰"},
+	ReturnIs:            {"Takes %s back into the cluster. Groups do not move back by themselves, unless failback is auto.", "%s をクラスタに復帰させます。自動フェイルバックの指定がなければグループは移動しません。"},
+	DisconnectIs:        {"Takes %s out of the cluster. It stays out, over reboots too, until an operator returns it.", "%s をクラスタから切り離します。操作者が復帰させるまで、再起動しても切離しのままです。"},
+	ShutdownIs:          {"Its groups leave %s, then batond ends there. It joins again by itself when it boots.", "グループを %s から移し、batond を終了します。次に起動したとき自動でクラスタに加わります。"},
+	ShutdownClusterIs:   {"Every group stops, all at the same time; then batond ends on all %d servers.", "すべてのグループを同時に停止し、%d 台すべての batond を終了します。"},
+	TypeServer:          {"Type the server's name to go on:  %s", "続けるにはサーバ名を入力:  %s"},
+	TypeCluster:         {"Type the cluster's name to go on:  %s", "続けるにはクラスタ名を入力:  %s"},
+	Foreseeing:          {"asking the cluster what would happen …", "何が起きるかクラスタに問い合わせています …"},
+	NotForeseen:         {"What would happen is not known: %s", "何が起きるか分かりません: %s"},
+	GoesTo:              {"%s: stops on %s, starts on %s", "%s: %s で停止し、%s で起動"},
+	ComesUp:             {"%s: starts on %s", "%s: %s で起動"},
+	StopsHere:           {"%s: stops on %s (%s)", "%s: %s で停止 (%s)"},
+	Becomes:             {"%s: %s (%s)", "%s: %s (%s)"},
+	RecoversOn:          {"%s: start script with RECOVER on %s", "%s: %s で起動スクリプトを RECOVER で実行"},
+	NoGroupTouched:      {"No group stops or moves.", "停止や移動をするグループはありません。"},
+	WhyTitle:            {"WHY IS %s WHERE IT IS", "%s の状態の理由"},
+	WhyAsked:            {"asking …", "問い合わせ中 …"},
+	WhyUnknown:          {"no answer: %s", "回答がありません: %s"},
+	AnyKeyCloses:        {"any key closes this", "どのキーでも閉じます"},
+
 	WhyNoGroup:         {"no group is selected", "グループが選択されていません"},
 	WhyNoPicture:       {"no picture of the cluster yet", "クラスタの状態がまだ届いていません"},
 	WhyLost:            {"the picture is lost: nothing can be asked of the cluster now (ctrl+r tries again)", "クラスタとの接続が断のため操作できません (ctrl+r で再接続)"},
@@ -436,6 +503,12 @@ var table = [last][2]string{
 	WhyTargetState:     {"%s is %s, not online: choose another", "%s は %s のため選べません"},
 	WhyNothingToCopy:   {"nothing is selected", "選択されていません"},
 	WhyOpPending:       {"the last request is still on its way", "前の要求を送信中です"},
+	WhyNoServer:        {"no server is selected", "サーバが選択されていません"},
+	WhyInAlready:       {"%s is in the cluster already", "%s はすでにクラスタに入っています"},
+	WhyNotThere:        {"%s is %s: boot it first", "%s は %s です。先に起動してください"},
+	WhyServerBusy:      {"%s is %s now", "%s は現在 %s です"},
+	WhyStoppingCluster: {"the cluster is being shut down", "クラスタは終了処理中です"},
+	WhyForce:           {"no quorum: nobody may decide now. If the other servers are surely off:  baton return %s --force", "過半数がないため、今は誰も決定できません。他のサーバが確実に停止しているなら:  baton return %s --force"},
 
 	Requested:   {"%s: requested …", "%s: 要求しました …"},
 	Accepted:    {"%s: accepted, under way", "%s: 受け付けられ、実行中です"},

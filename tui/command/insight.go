@@ -1,0 +1,114 @@
+package command
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"baton/core/cluster"
+	"baton/tui/cells"
+)
+
+// The commands that say why, and what would be.
+
+func (o *options) why() *cobra.Command {
+	return &cobra.Command{
+		Use: "why GROUP", Short: "Say why a group is where it is, or is not, and what would bring it where it belongs", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), statusTime)
+			defer cancel()
+			why, err := o.dial().Why(ctx, args[0])
+			if err != nil {
+				return o.late(c.Context(), ctx, err)
+			}
+			_, err = fmt.Fprintf(o.sys.out, "%s: %s\n", cells.Clean(args[0]), cells.Clean(why))
+			return err
+		},
+	}
+}
+
+func (o *options) simulate() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "simulate 'WHAT'",
+		Short: "Say what the cluster would do, without doing it: simulate 'server2 fails'",
+		Long: "Say what the cluster would do, by its own rules on a copy of its state; nothing is done, and every step is taken to succeed.\n\n" +
+			"WHAT is a failure or an operation: 'server2 fails', 'server1 and server2 fail', 'A fails',\n" +
+			"'move A server2', 'stop A', 'disconnect server1', 'return server1', 'shutdown server1', 'shutdown --cluster'.",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), statusTime)
+			defer cancel()
+			what := strings.Join(args, " ")
+			f, err := o.dial().Foresee(ctx, what)
+			if err != nil {
+				return o.late(c.Context(), ctx, err)
+			}
+			if asJSON {
+				e := json.NewEncoder(o.sys.out)
+				e.SetIndent("", "  ")
+				if err := e.Encode(&f); err != nil {
+					return err
+				}
+			} else if f.Refusal == nil {
+				if _, err := fmt.Fprint(o.sys.out, forecast(what, &f)); err != nil {
+					return err
+				}
+			}
+			if f.Refusal != nil {
+				return fmt.Errorf("would be refused: %w", f.Refusal)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print everything, as JSON")
+	return c
+}
+
+// forecast is what would happen: the steps, round by round, and then who is where.
+func forecast(what string, f *cluster.Forecast) string {
+	if len(f.Runs)+len(f.Moves) == 0 {
+		return "if " + cells.Clean(what) + ": nothing would happen\n"
+	}
+	b := "if " + cells.Clean(what) + ":\n"
+	var rows [][]string
+	for i := range f.Runs {
+		r := &f.Runs[i]
+		round := ""
+		if i == 0 || f.Runs[i-1].Round != r.Round {
+			round = fmt.Sprint("round ", r.Round)
+		}
+		rows = append(rows, []string{" ", round, cells.Clean(r.Step.Group), string(r.Step.Kind), cells.Clean(r.Step.Server), runAs(&r.Step)})
+	}
+	b += aligned(rows)
+	rows = nil
+	for i := range f.Moves {
+		m := &f.Moves[i]
+		place := func(s string) string {
+			if s == "" {
+				return "-"
+			}
+			return cells.Clean(s)
+		}
+		rows = append(rows, []string{" ", cells.Clean(m.Group), place(m.From) + " -> " + place(m.To), string(m.State), cells.Clean(m.Reason)})
+	}
+	if len(rows) == 0 {
+		return b + "then every group is where it was\n"
+	}
+	return b + "then:\n" + aligned(rows)
+}
+
+// runAs is what the script would be told.
+func runAs(st *cluster.Step) string {
+	s := st.Env.Event
+	if st.Kind == cluster.StepStop {
+		s = st.Env.Factor
+	}
+	if st.Env.Priority > 0 && st.Kind != cluster.StepStop {
+		s += fmt.Sprint(", priority ", st.Env.Priority)
+	}
+	return s
+}

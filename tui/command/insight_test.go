@@ -1,0 +1,111 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/charmbracelet/x/exp/golden"
+
+	"baton/core/cluster"
+	"baton/tui/stage"
+)
+
+func TestWhy(t *testing.T) {
+	_, socket := play(t, stage.OneDown(start, 3))
+	code, out, errs := baton(t, socket, nil, "why", "batch")
+	if want := "batch: node1: highest priority online (node3 down since 14:02:03)\n"; code != 0 || out != want || errs != "" {
+		t.Errorf("exit %d, out %q, errors %q", code, out, errs)
+	}
+	if code, _, errs := baton(t, socket, nil, "why", "nothing"); code != 1 || errs != "baton: there is no group \"nothing\" (baton status lists the groups)\n" {
+		t.Errorf("exit %d, errors %q", code, errs)
+	}
+}
+
+func TestSimulate(t *testing.T) {
+	d, socket := play(t, stage.Healthy(start, 3))
+	var asked []string
+	d.Foretell(func(what string) (cluster.Forecast, error) {
+		asked = append(asked, what)
+		switch what {
+		case "node1 fails":
+			return leaves(what)
+		case "stop web":
+			return cluster.Forecast{Refusal: &cluster.Refusal{Code: cluster.RefusedAlreadyStopped, Message: "web is stopped already"}}, nil
+		case "nonsense x":
+			return cluster.Forecast{}, errors.New("nothing that can be supposed")
+		}
+		return cluster.Forecast{}, nil
+	})
+	t.Run("fails", func(t *testing.T) {
+		code, out, errs := baton(t, socket, nil, "simulate", "node1 fails")
+		if code != 0 || errs != "" {
+			t.Errorf("exit %d, errors %q", code, errs)
+		}
+		golden.RequireEqual(t, out)
+	})
+	if code, out, _ := baton(t, socket, nil, "simulate", "node1", "fails"); code != 0 || out == "" {
+		t.Errorf("without quotes: exit %d, out %q", code, out)
+	}
+	if code, out, _ := baton(t, socket, nil, "simulate", "return node1"); code != 0 || out != "if return node1: nothing would happen\n" {
+		t.Errorf("nothing: exit %d, out %q", code, out)
+	}
+	if code, out, errs := baton(t, socket, nil, "simulate", "stop web"); code != 1 || out != "" || errs != "baton: would be refused: web is stopped already\n" {
+		t.Errorf("refused: exit %d, out %q, errors %q", code, out, errs)
+	}
+	if code, _, errs := baton(t, socket, nil, "simulate", "nonsense x"); code != 1 || errs == "" {
+		t.Errorf("nonsense: exit %d, errors %q", code, errs)
+	}
+	code, out, _ := baton(t, socket, nil, "simulate", "--json", "node1 fails")
+	var f cluster.Forecast
+	if err := json.Unmarshal([]byte(out), &f); err != nil || code != 0 || len(f.Runs) != 3 || len(f.Moves) != 2 {
+		t.Errorf("json: exit %d, %v, %+v", code, err, f)
+	}
+	if len(d.Asked()) != 0 {
+		t.Error("something was done")
+	}
+	if asked[1] != "node1 fails" {
+		t.Errorf("asked %q", asked)
+	}
+}
+
+// Every code that an operator may meet is explained, once, and each refusal says what
+// to do unless it is that nothing need be done.
+func TestExplain(t *testing.T) {
+	events, refused := explained()
+	for _, list := range [][]cluster.CatalogEntry{events, refused} {
+		seen := map[string]bool{}
+		for _, e := range list {
+			if seen[e.Code] || e.Code == "" || e.Meaning == "" {
+				t.Errorf("code %q: twice, or without a meaning", e.Code)
+			}
+			seen[e.Code] = true
+		}
+	}
+	for file, list := range map[string][]cluster.CatalogEntry{"../../core/cluster/check.go": refused, "../../core/cluster/catalog.go": events} {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`(?m)^\t(?:Refused|Code)\w+ += "([a-z-]+)"`).FindAllSubmatch(source, -1)
+		if len(found) < 20 {
+			t.Errorf("%s: only %d codes were found", file, len(found))
+		}
+		for _, m := range found {
+			if find(list, string(m[1])) == nil {
+				t.Errorf("%s is not explained", m[1])
+			}
+		}
+	}
+	for _, code := range []string{"server-down", "picture-changed", "already-there"} {
+		t.Run(code, func(t *testing.T) {
+			exit, out, errs := baton(t, "/nonexistent", nil, "explain", code)
+			if exit != 0 || errs != "" {
+				t.Errorf("exit %d, errors %q", exit, errs)
+			}
+			golden.RequireEqual(t, out)
+		})
+	}
+}
