@@ -347,7 +347,11 @@ func TestThreeServers(t *testing.T) {
 	c.step("the majority is back, and everything is stopped")
 	c.start(1)
 	c.start(3)
-	c.look(1, "A and B run", func(p *api.Status) bool { return group(p, "A").State == "online" && group(p, "B").State == "online" })
+	for n := 1; n <= 3; n++ { // each says so itself: until then it may not even listen to signals
+		c.look(n, "A and B run", func(p *api.Status) bool {
+			return p.Quorum && group(p, "A").State == "online" && group(p, "B").State == "online"
+		})
+	}
 	for n := 1; n <= 3; n++ {
 		if code := c.end(n, unix.SIGTERM); code != 0 {
 			t.Errorf("exit code of s%d = %d, want 0", n, code)
