@@ -72,6 +72,9 @@ func (c *Config) Summary() string {
 		counted(addresses, "floating IP", "floating IPs"),
 		counted(len(names), "heartbeat path", "heartbeat paths"), strings.Join(names, ", "))
 	fmt.Fprintf(&b, "a server silent for %v on every path is down, and its groups are taken over\n", c.Heartbeat.Timeout)
+	if s := c.aboutTiebreaker(); s != "" {
+		fmt.Fprintln(&b, s)
+	}
 	for _, g := range c.Groups {
 		fmt.Fprintf(&b, "group %s: %s", g.Name, strings.Join(g.Policy, ", "))
 		for _, f := range g.FloatingIPs {
@@ -117,6 +120,12 @@ func (c *Config) here(i int, m machine) []Problem {
 			}
 		}
 	}
+	c.fenceHere(w, m)
+	if d := c.Tiebreaker.Device; d != "" {
+		if message, remedy := m.device(d); message != "" {
+			w.fail("tiebreaker.device", message, remedy)
+		}
+	}
 	if m.virtual() {
 		w.fail(at("server", i), name+" is a virtual machine: while it is paused or restored from a snapshot its clock stands still, and no software inside can then give its groups up in time",
 			"never pause it while it runs groups")
@@ -153,6 +162,56 @@ func (m machine) script(path string) (message, remedy string) {
 		return fmt.Sprintf("%s can be changed by others (mode %04o)", path, info.Mode().Perm()), "chmod 755 " + path
 	}
 	return "", ""
+}
+
+// device says why a CLUSTER partition could not be used.
+func (m machine) device(path string) (message, remedy string) {
+	info, err := os.Stat(filepath.Join(m.root, path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return path + " is not there", "connect the shared disk; by-id names do not change from boot to boot"
+	case err != nil:
+		return err.Error(), "connect the shared disk"
+	case info.Mode()&os.ModeDevice == 0 || info.Mode()&os.ModeCharDevice != 0:
+		return path + " is not a block device", "name a partition of the shared disk; a file is for tests"
+	}
+	return "", ""
+}
+
+// fenceHere looks at the agents, and at who may read their passwords.
+func (c *Config) fenceHere(w *reader, m machine) {
+	secret := ""
+	for k, s := range c.Servers {
+		if s.Fence.Agent == "" {
+			continue
+		}
+		if !m.hasAgent(s.Fence.Agent) {
+			w.fail(at("server", k)+".fence.agent", s.Fence.Agent+" is not installed here", "install the package fence-agents")
+		}
+		for name := range s.Fence.Options {
+			if strings.Contains(name, "pass") && !strings.Contains(name, "script") || name == "community" {
+				secret = at("server", k) + ".fence.options"
+			}
+		}
+	}
+	info, err := os.Stat(c.file)
+	if secret != "" && err == nil && info.Mode()&0o044 != 0 {
+		w.fail(secret, fmt.Sprintf("a password in a file that others can read (mode %04o)", info.Mode().Perm()), "chmod 600 "+c.file)
+	}
+}
+
+// hasAgent looks where batond looks.
+func (m machine) hasAgent(name string) bool {
+	if filepath.IsAbs(name) {
+		_, err := os.Stat(filepath.Join(m.root, name))
+		return err == nil
+	}
+	for _, dir := range []string{"usr/sbin", "usr/bin", "usr/local/sbin", "usr/local/bin", "sbin", "bin"} {
+		if _, err := os.Stat(filepath.Join(m.root, dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // virtual says whether the machine is known to be a virtual one. The flag is set by

@@ -41,6 +41,9 @@ const (
 	DefaultWait = 5 * time.Minute
 	// DefaultScriptTimeout leaves a database time for its crash recovery.
 	DefaultScriptTimeout = 30 * time.Minute
+	// DefaultWitnessPort is where a witness listens: the servers' port and one, so that
+	// a witness may run beside a server of another cluster.
+	DefaultWitnessPort = DefaultPort + 1
 	// DefaultMaxFailovers is the seed's: after so many failovers in a row the fault
 	// is probably in something that all servers share.
 	DefaultMaxFailovers = 8
@@ -68,6 +71,10 @@ const (
 	MinScriptTimeout = time.Second
 	MaxScriptTimeout = 24 * time.Hour
 	MaxMaxFailovers  = 1000
+	// MaxTiebreakerAddresses: a witness has no more networks than a server.
+	MaxTiebreakerAddresses = MaxInterconnects + 1
+	// MaxFenceDelay: nobody wants to wait longer for a takeover.
+	MaxFenceDelay = 5 * time.Minute
 	// MaxNameLength is in characters, as for a label of a host name.
 	MaxNameLength = 63
 	// MaxFileSize is for the configuration and the key file, in bytes. 16 servers
@@ -82,7 +89,11 @@ const (
 
 	OnQuorumLossStop = "stop" // recovery.on_quorum_loss: stop the groups
 
-	TiebreakerNone = "none" // tiebreaker.kind: exactly half of the servers waits for an operator
+	TiebreakerNone    = "none"    // tiebreaker.kind: exactly half of the servers waits for an operator
+	TiebreakerDisk    = "disk"    // it asks a register on a shared disk
+	TiebreakerWitness = "witness" // it asks a register on a third host
+	TiebreakerFence   = "fence"   // it powers the missing servers off
+	TiebreakerPing    = "ping"    // it looks whether the public LAN answers
 
 	OnAnomalyFailover  = "failover" // group.monitor.on_anomaly
 	OnAnomalyStop      = "stop"     //
@@ -154,8 +165,15 @@ type Recovery struct {
 
 // Tiebreaker is [tiebreaker].
 type Tiebreaker struct {
-	// Kind is TiebreakerNone (default and only choice now).
+	// Kind is TiebreakerNone (default) or one of the others.
 	Kind string
+	// Device is the absolute path of the CLUSTER partition. Required for
+	// TiebreakerDisk, "" for all others.
+	Device string
+	// Witness are the addresses of the witness, 1 to 7. For TiebreakerWitness only.
+	Witness []netip.AddrPort
+	// Ping are addresses of the public LAN, 1 to 7. For TiebreakerPing only.
+	Ping []netip.Addr
 }
 
 // Server is one [[server]].
@@ -168,6 +186,20 @@ type Server struct {
 	// Public is the address on the public LAN; it carries heartbeats too. Given on
 	// every server or on none (the zero Addr).
 	Public netip.Addr
+	// Fence says how the others power this server off. Required for TiebreakerFence,
+	// zero for all others.
+	Fence Fence
+}
+
+// Fence is [server.fence]. However it is printed, its options do not show.
+type Fence struct {
+	// Agent is the name of a program of the package fence-agents, or an absolute path.
+	Agent string
+	// Options are what the agent reads, by name; nil for none.
+	Options map[string]string
+	// Delay is how long the others wait before they power this server off, 0 to 5m.
+	// Default 0.
+	Delay Duration
 }
 
 // Group is one [[group]].

@@ -2,8 +2,10 @@ package conf
 
 import (
 	"encoding"
+	"fmt"
 	goparser "go/parser"
 	"go/token"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -33,10 +35,13 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 // warnings but those that its own comments announce.
 func TestExamples(t *testing.T) {
 	files, err := filepath.Glob("examples/*.toml")
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 6 {
 		t.Fatalf("examples: %v, %v", files, err)
 	}
-	warnings := map[string]string{"minimal.toml": "one heartbeat path", "two-servers.toml": "two servers without a tie-breaker"}
+	warnings := map[string]string{
+		"minimal.toml": "one heartbeat path", "two-servers.toml": "two servers without a tie-breaker",
+		"two-servers-fence.toml": "fence takes seconds",
+	}
 	for _, file := range files {
 		var got []string
 		for _, p := range load(t, file).Warnings() {
@@ -60,7 +65,7 @@ func TestDefaults(t *testing.T) {
 		Heartbeat:  Heartbeat{Of(500 * time.Millisecond), Of(3 * time.Second)},
 		Startup:    Startup{Of(5 * time.Minute)},
 		Recovery:   Recovery{Return: "manual", OnQuorumLoss: "stop"},
-		Tiebreaker: Tiebreaker{"none"},
+		Tiebreaker: Tiebreaker{Kind: "none"},
 		Servers: []Server{
 			{Name: "server1", Interconnect: []netip.Addr{addr("192.168.100.1")}},
 			{Name: "server2", Interconnect: []netip.Addr{addr("192.168.100.2")}},
@@ -143,10 +148,10 @@ max_failovers = 3
 		Heartbeat:  Heartbeat{Of(200 * time.Millisecond), Of(time.Minute)},
 		Startup:    Startup{Of(time.Hour)},
 		Recovery:   Recovery{Return: "auto", OnQuorumLoss: "stop"},
-		Tiebreaker: Tiebreaker{"none"},
+		Tiebreaker: Tiebreaker{Kind: "none"},
 		Servers: []Server{
-			{"a", []netip.Addr{addr("192.168.1.1"), addr("fd00::1")}, addr("10.0.0.1")},
-			{"b", []netip.Addr{addr("192.168.1.2"), addr("fd00::2")}, addr("10.0.0.2")},
+			{Name: "a", Interconnect: []netip.Addr{addr("192.168.1.1"), addr("fd00::1")}, Public: addr("10.0.0.1")},
+			{Name: "b", Interconnect: []netip.Addr{addr("192.168.1.2"), addr("fd00::2")}, Public: addr("10.0.0.2")},
 		},
 		Groups: []Group{{
 			"g",
@@ -243,5 +248,51 @@ func TestImports(t *testing.T) {
 				t.Errorf("%s imports %s", file, i.Path.Value)
 			}
 		}
+	}
+}
+
+// Goal: each kind's keys arrive where they belong.
+func TestTiebreaker(t *testing.T) {
+	for _, tt := range []struct {
+		file string
+		want Tiebreaker
+	}{
+		{"examples/two-servers-disk.toml", Tiebreaker{Kind: "disk", Device: "/dev/disk/by-id/scsi-0001-part1"}},
+		{"examples/two-servers-witness.toml", Tiebreaker{Kind: "witness", Witness: []netip.AddrPort{
+			netip.MustParseAddrPort("10.0.0.9:22861"), netip.MustParseAddrPort("192.168.100.9:22861"),
+		}}},
+		{"testdata/tiebreaker-witness.toml", Tiebreaker{Kind: "witness", Witness: []netip.AddrPort{
+			netip.MustParseAddrPort("10.0.0.9:4000"), netip.MustParseAddrPort("[fd00::9]:22861"),
+		}}},
+		{"testdata/warn-ping.toml", Tiebreaker{Kind: "ping", Ping: []netip.Addr{addr("10.0.0.254")}}},
+		{"testdata/warn-fence.toml", Tiebreaker{Kind: "fence"}},
+	} {
+		if diff := cmp.Diff(tt.want, load(t, tt.file).Tiebreaker, compare, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.file, diff)
+		}
+	}
+	c := load(t, "testdata/warn-fence.toml")
+	want := []Fence{
+		{Agent: "fence_ipmilan", Options: map[string]string{"ip": "10.0.1.1", "username": "baton", "password": "x", "lanplus": "true", "ipport": "623"}},
+		{Agent: "/usr/local/sbin/fence_ours"},
+	}
+	for i, w := range want {
+		if diff := cmp.Diff(w, c.Servers[i].Fence, compare); diff != "" {
+			t.Errorf("server %d (-want +got):\n%s", i+1, diff)
+		}
+	}
+	if d := load(t, "testdata/fence-right.toml").Servers[0].Fence.Delay.D(); d != 10*time.Second {
+		t.Errorf("delay %v", d)
+	}
+}
+
+// Goal: the agents' passwords show in no way of printing a Config.
+func TestFenceHides(t *testing.T) {
+	c := load(t, "examples/two-servers-fence.toml")
+	var b strings.Builder
+	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "server", c.Servers[0], "fence", c.Servers[0].Fence)
+	fmt.Fprintf(&b, "%v %+v %#v %s", c.Servers, *c, c.Servers[0].Fence, c.Servers[0].Fence)
+	if strings.Contains(b.String(), "secret") {
+		t.Errorf("%s", b.String())
 	}
 }

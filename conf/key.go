@@ -11,6 +11,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -187,6 +188,42 @@ func LoadKeys(path string) ([]Key, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return keys, nil
+}
+
+// keyExt is the ending of the files that LoadKeyDir reads.
+const keyExt = ".key"
+
+// LoadKeyDir reads the key files of a directory, NAME.key, as a witness has one for each
+// of its clusters, by NAME. Files that cannot be used are left out, and are in the
+// error, which so does not mean that there are no keys.
+func LoadKeyDir(dir string) (map[string][]Key, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return nil, fmt.Errorf("%s: mode %04o lets others than its owner put keys there; chmod 700 %s", dir, mode, dir)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"+keyExt))
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]Key{}
+	var faults []error
+	for _, path := range files {
+		name := strings.TrimSuffix(filepath.Base(path), keyExt)
+		if message, remedy := badName(name, script); message != "" {
+			faults = append(faults, fmt.Errorf("%s: the name %s; %s", path, message, remedy))
+			continue
+		}
+		keys, err := LoadKeys(path)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		all[name] = keys
+	}
+	return all, errors.Join(faults...)
 }
 
 // private says why a key file is no secret, nil if it is one.

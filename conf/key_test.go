@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -213,5 +214,41 @@ func TestLoadKeys(t *testing.T) {
 	st.Uid = 12345
 	if err := private(path, info, 0); err == nil || !strings.Contains(err.Error(), "belongs to uid 12345") {
 		t.Errorf("file of uid 12345, read by root: %v", err)
+	}
+}
+
+// Goal: a directory of keys is read file by file: a bad one is named and spoils no
+// other; what is no key file is left alone.
+func TestLoadKeyDir(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string, mode os.FileMode) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("payroll.key", GenerateKey(), 0o600)
+	put("給与計算.key", GenerateKey()+GenerateKey(), 0o600)
+	put("open.key", GenerateKey(), 0o644)
+	put("empty.key", "", 0o600)
+	put(".key", GenerateKey(), 0o600)
+	put("notes.txt", "x", 0o644)
+	keys, err := LoadKeyDir(dir)
+	if len(keys) != 2 || len(keys["payroll"]) != 1 || len(keys["給与計算"]) != 2 {
+		t.Errorf("got %v", keys)
+	}
+	for _, want := range []string{"open.key: mode 0644", "empty.key: no key in it", ".key: the name is empty"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := LoadKeyDir(dir); err == nil {
+		t.Errorf("a directory for everybody: %v", keys)
+	}
+	if _, err := LoadKeyDir(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -53,6 +53,8 @@ type parser struct {
 	// guess: some server's name could not be read, so that a policy's server may be
 	// that one.
 	guess bool
+	// noKind: tiebreaker.kind could not be read.
+	noKind bool
 }
 
 func (p *parser) config(c *Config, values map[string]any) {
@@ -63,7 +65,7 @@ func (p *parser) config(c *Config, values map[string]any) {
 	recovery := root.table("recovery")
 	c.Recovery.Return = recovery.choice("return", Manual, Auto)
 	c.Recovery.OnQuorumLoss = recovery.choice("on_quorum_loss", OnQuorumLossStop)
-	c.Tiebreaker.Kind = root.table("tiebreaker").choice("kind", TiebreakerNone)
+	p.tiebreaker(c, root.table("tiebreaker"))
 	p.servers(c, root)
 	p.groups(c, root)
 }

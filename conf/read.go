@@ -285,6 +285,9 @@ func (t *table) absolutePath(key, otherwise string) string {
 		example := otherwise
 		if example == "" {
 			example = "/etc/baton/scripts/A/start"
+			if key == "device" {
+				example = "/dev/disk/by-id/scsi-0001-part1"
+			}
 		}
 		t.fail(key, quote(s)+" is a relative path", "write it from the root on, such as "+quote(example))
 	case !absolute(s):

@@ -15,8 +15,9 @@ var accepted = map[tableName][]string{
 	"heartbeat":         {"interval", "timeout"},
 	"startup":           {"wait"},
 	"recovery":          {"return", "on_quorum_loss"},
-	"tiebreaker":        {"kind"},
-	"server":            {"name", "interconnect", "public"},
+	"tiebreaker":        {"kind", "device", "address"},
+	"server":            {"name", "interconnect", "public", "fence"},
+	"server.fence":      {"agent", "options", "delay"},
 	"group":             {"name", "policy", "autostart", "failback", "start_script", "stop_script", "script_timeout", "floating_ip", "monitor"},
 	"group.floating_ip": {"address", "interface"},
 	"group.monitor":     {"resources", "on_anomaly", "failover_to", "max_failovers"},
@@ -27,9 +28,6 @@ var accepted = map[tableName][]string{
 var later = map[string]string{
 	"recovery.watchdog":         "take the line out",
 	"public_lan":                "take the table out",
-	"tiebreaker.device":         "take the line out",
-	"tiebreaker.address":        "take the line out",
-	"server.fence":              "take the table out",
 	"group.partition":           "take the table out, and mount in start_script",
 	"group.nfs":                 "take the table out, and mount in start_script",
 	"group.monitor.reset_after": "take the line out; the count of failovers starts anew when an operator starts the group",
@@ -38,9 +36,11 @@ var later = map[string]string{
 // laterChoices are values that are planned and not honoured yet.
 var laterChoices = map[string][]string{
 	"recovery.on_quorum_loss": {"reboot"},
-	"tiebreaker.kind":         {"disk", "witness", "fence", "ping"},
 	"group.monitor.resources": {"partition", "nfs", "public_lan"},
 }
+
+// tiebreakers are the kinds, the default first.
+var tiebreakers = []string{TiebreakerNone, TiebreakerDisk, TiebreakerWitness, TiebreakerFence, TiebreakerPing}
 
 // repeated are the tables that may occur more than once: [[name]], not [name].
 var repeated = map[tableName]bool{
@@ -50,7 +50,7 @@ var repeated = map[tableName]bool{
 // isTable says whether the documented name is a table's, accepted now or later.
 func isTable(name string) bool {
 	_, ok := accepted[name]
-	return ok || repeated[name] || name == "public_lan" || name == "server.fence"
+	return ok || repeated[name] || name == "public_lan" || name == "server.fence.options"
 }
 
 // brackets is how the table's header is written.

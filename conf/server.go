@@ -33,6 +33,7 @@ func (p *parser) servers(c *Config, root *table) {
 			p.isNamed[s.Name] = true
 		}
 		readable := p.addresses(t, &s)
+		s.Fence = p.fence(t)
 		if i == 0 {
 			plan = pathPlan{s.Name, s.Interconnect, s.Public, t.has("public"), readable}
 		} else if plan.known && readable {
@@ -41,6 +42,7 @@ func (p *parser) servers(c *Config, root *table) {
 		c.Servers = append(c.Servers, s)
 	}
 	p.guess = unsure
+	p.fitTiebreaker(c, all)
 	switch n := len(all); {
 	case n < MinServers && !unsure:
 		p.fail("server", fmt.Sprintf("%s, fewer than %d", counted(n, "server", "servers"), MinServers), "write one [[server]] for each server")

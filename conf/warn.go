@@ -21,6 +21,7 @@ func (c *Config) Warnings() []Problem {
 	c.warnTimes(w)
 	c.warnCluster(w)
 	c.warnQuorum(w)
+	c.warnTiebreaker(w)
 	for i := range c.Groups {
 		c.warnGroup(w, at("group", i), &c.Groups[i])
 	}
@@ -68,10 +69,10 @@ func (c *Config) warnQuorum(w *reader) {
 	switch n := len(c.Servers); {
 	case n == 2:
 		w.fail(path, "two servers without a tie-breaker: when either fails, the other stops its groups and waits for an operator",
-			"add a third server; it may be in no group's policy")
+			"use a tie-breaker, or add a third server; it may be in no group's policy")
 	case n%2 == 0:
 		w.fail(path, fmt.Sprintf("%d servers without a tie-breaker: when %d of them fail at once, the other %d stop their groups and wait for an operator", n, n/2, n/2),
-			"make the number of servers odd; the additional one may be in no group's policy")
+			"use a tie-breaker, or make the number of servers odd; the additional one may be in no group's policy")
 	}
 }
 
