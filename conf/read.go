@@ -196,7 +196,7 @@ func orList(values []string) string {
 		case i > 0:
 			b.WriteString(", ")
 		}
-		b.WriteString(`"` + v + `"`)
+		b.WriteString(quote(v))
 	}
 	return b.String()
 }
