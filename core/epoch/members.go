@@ -1,6 +1,10 @@
 package epoch
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Members are the servers of an epoch's raft group.
 type Members struct {
@@ -20,8 +24,11 @@ type Presence struct {
 	ID RaftID
 	// Heard: lately, in this epoch, and it hears us.
 	Heard bool
-	// Gone: it has no session, and is silent for T or was shut down in order.
+	// Gone: it has no session, and is silent for T or ends in order.
 	Gone bool
+	// Age is how long ago it was heard last. Of several that are gone, the one silent
+	// for longest is removed first: the others may still be there to agree.
+	Age time.Duration
 	// CaughtUp: its log has all but the newest few entries.
 	CaughtUp bool
 }
@@ -49,8 +56,9 @@ type Change struct {
 // A server that lost its log comes back under a new id (D2): the new one learns
 // first, then the old vote is taken away, then the new one votes, so that the vote
 // is missing for as short as possible. A voter that is gone is removed, but without
-// a tie-breaker never so that an odd number becomes an even one (D10): three voters
-// with one down tolerate exactly as much as two, and the third may come back.
+// a tie-breaker never so that an odd number becomes an even one and stays it (D10):
+// three voters with one down tolerate exactly as much as two, and the third may come
+// back. Two that are gone are removed one after the other.
 func Next(m Members, self RaftID, servers []Presence, tiebreaker bool) Change {
 	at := func(r RaftID) Presence {
 		if n := r.Server(); n >= 1 && n <= len(servers) {
@@ -79,14 +87,14 @@ func Next(m Members, self RaftID, servers []Presence, tiebreaker bool) Change {
 			return Change{Promote, l}
 		}
 	}
+	var gone []RaftID
 	for _, v := range m.Voters {
-		if v == self || !at(v).Gone || len(m.Voters) < 2 {
-			continue
+		if v != self && at(v).Gone {
+			gone = append(gone, v)
 		}
-		if oddBefore := len(m.Voters)%2 == 1; oddBefore && !tiebreaker {
-			continue
-		}
-		return Change{Remove, v}
+	}
+	if isOdd := len(m.Voters)%2 == 1; len(gone) > 1 || len(gone) == 1 && (tiebreaker || !isOdd) {
+		return Change{Remove, slices.MaxFunc(gone, func(a, b RaftID) int { return cmp.Compare(at(a).Age, at(b).Age) })}
 	}
 	for _, p := range servers {
 		if p.Heard && p.ID != 0 && p.ID != self && !m.IsVoter(p.ID) && !m.IsLearner(p.ID) {

@@ -217,10 +217,11 @@ func (n *Node) changeMembers() {
 		}
 		p := &n.peers[s]
 		sealed := n.half.seals[s].id == p.life.Raft && p.life.Raft != 0
-		pr := epoch.Presence{ID: p.life.Raft, Heard: n.hearsUs(s) && !sealed}
+		pr := epoch.Presence{ID: p.life.Raft, Heard: n.hearsUs(s) && !sealed && !p.leaving, Age: n.silentFor(s)}
 		pr.CaughtUp = progress[uint64(p.life.Raft)].Match+caughtUpWithin >= n.applied
 		if srv := n.state.Server(n.cfg.Servers[s-1]); srv != nil {
-			pr.Gone = sealed || srv.Session == 0 && n.silentFor(s) >= n.p.Timeout && n.now.Mono.Sub(n.lead.since) >= n.p.Timeout
+			silent := n.silentFor(s) >= n.p.Timeout && n.now.Mono.Sub(n.lead.since) >= n.p.Timeout
+			pr.Gone = sealed || srv.Session == 0 && (silent || n.isEnding(p))
 		}
 		there[s-1] = pr
 	}
@@ -250,6 +251,13 @@ func (n *Node) changeMembers() {
 	if n.rn.ProposeConfChange(&pb.ConfChange{Type: t.Enum(), NodeId: proto.Uint64(uint64(c.ID))}) != nil {
 		n.lead.changing = nil // dropped: a transfer of the leadership is going on
 	}
+}
+
+// isEnding reports whether a server has let go of everything and its process is about
+// to end, so that its vote is better taken away while it can still agree to that (D11).
+// A cluster shutdown takes nobody's vote.
+func (n *Node) isEnding(p *peer) bool {
+	return p.leaving && p.session == 0 && n.state.Phase == cluster.PhaseRunning
 }
 
 // changeApplied: a change of the configuration is applied; the leader may go on.

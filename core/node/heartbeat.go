@@ -231,6 +231,9 @@ func (n *Node) hear(p *peer, m Message) {
 	}
 	p.seq = m.Seq
 	p.epoch, p.term, p.leads, p.session = m.Epoch, m.Term, m.Leader, m.Session
+	if m.Leader && m.Epoch == n.id.Epoch && len(m.Voters) > 0 && n.leave != nil {
+		n.leave.removed = !slices.Contains(m.Voters, n.id.Raft)
+	}
 	if m.Leader && m.Epoch == n.id.Epoch && n.mustSee == 0 {
 		n.mustSee = m.Applied
 	}

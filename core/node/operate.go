@@ -239,6 +239,9 @@ type leaving struct {
 	op    cluster.Op // what was asked for; none where an operator shut the server down
 	since lease.Instant
 	gone  lease.Instant // when everything was handed over; 0: not yet
+	// removed: a leader with a lease says that this server does not vote any more. The
+	// log does not tell it: who is removed gets no more of it.
+	removed bool
 }
 
 // handOff is how long a leader that has nothing left to do waits for a successor.
@@ -289,6 +292,8 @@ func (n *Node) tryLeaving() {
 	if l.gone == 0 {
 		l.gone = n.now.Mono
 		n.out.Changed = true
+		n.beat() // the others hear at once that it has let go, and then that it is silent
+		return
 	}
 	if n.lead != nil && n.now.Mono.Sub(l.gone) < handOff && len(n.members.Voters) > 1 {
 		if to := n.successor(); to != 0 {
@@ -299,7 +304,29 @@ func (n *Node) tryLeaving() {
 			return // the others are leaving too, and have to learn that they may (D11)
 		}
 	}
+	if n.isNeeded() && n.now.Mono.Sub(l.gone) < n.p.Timeout {
+		return
+	}
 	n.out.Exit = true
+}
+
+// isNeeded reports whether the voters that stay can do nothing without this server's
+// vote. It waits then until they have taken it away, for which they need it (D11).
+func (n *Node) isNeeded() bool {
+	if n.rn == nil || n.state.Phase != cluster.PhaseRunning || !n.members.IsVoter(n.id.Raft) || n.leave.removed {
+		return false
+	}
+	stay := 0
+	for _, v := range n.members.Voters {
+		s := v.Server()
+		if v == n.id.Raft || !n.hearsUs(s) || n.peers[s].life.Raft != v || n.peers[s].leaving {
+			continue
+		}
+		if srv := n.state.Server(n.cfg.Servers[s-1]); srv != nil && srv.Present {
+			stay++
+		}
+	}
+	return stay > 0 && stay < len(n.members.Voters)/2+1
 }
 
 // successor is the voter with the longest log that is heard; 0: none.

@@ -74,7 +74,8 @@ func TestShutDown(t *testing.T) {
 			Kind: MsgHeartbeat, From: 1, To: 2, Seq: 1, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true, Ended: ended, Shut: shut,
 		}
 		settle(n, n.Step(Now{Mono: 2000}, Input{Packet: &Packet{Message: m}}))
-		return n, n.Step(Now{Mono: 3000}, Input{})
+		n.Step(Now{Mono: 3000}, Input{}) // says that it leaves
+		return n, n.Step(Now{Mono: 4000}, Input{})
 	}
 	if n, out := told(7, 8, true); !out.Exit || n.offer() != 0 {
 		t.Errorf("session 8 was shut down: exit %t, offers %d; want an end", out.Exit, n.offer())
