@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -63,14 +64,17 @@ func playGroups(servers int, config string) []lab.Group {
 	return out
 }
 
+// gateFails is the exit code of a script that a gate makes fail.
+const gateFails = 3
+
 // gate is what a script does: wait while a file hold.KIND.SERVER lies beside it, with
-// KIND recover for the runs of that event; fail with 3 if there is a fail.KIND.SERVER;
+// KIND recover for the runs of that event; fail if there is a fail.KIND.SERVER;
 // and take long enough for something to happen meanwhile.
 func gate(kind string) string {
 	return `d=${0%/*} k=` + kind + `
 [ "$ARMS_EVENT" = RECOVER ] && k=recover
 while [ -e $d/hold.$k.$host ]; do sleep 0.01; done
-[ -e $d/fail.$k.$host ] && exit 3
+[ -e $d/fail.$k.$host ] && exit ` + strconv.Itoa(gateFails) + `
 sleep 0.03`
 }
 
@@ -116,6 +120,18 @@ func (p *play) take(group, file string) {
 	must(p.stage.T, os.Remove(p.gateFile(group, file)))
 }
 
+// clear removes everything that put has laid for a group.
+func (p *play) clear(group string) {
+	p.stage.Helper()
+	for _, kind := range []string{"hold", "fail"} {
+		files, err := filepath.Glob(p.gateFile(group, kind+".*"))
+		must(p.stage.T, err)
+		for _, f := range files {
+			must(p.stage.T, os.Remove(f))
+		}
+	}
+}
+
 func (p *play) gateFile(group, file string) string {
 	return filepath.Join(p.Dir(), "scripts", group, file)
 }
@@ -145,6 +161,19 @@ func (p *play) waitRun(group, kind, server string) lab.Run {
 	return lab.Run{}
 }
 
+// waitEvent is waitRun for a start script with that ARMS_EVENT.
+func (p *play) waitEvent(group, server, event string) {
+	p.stage.Helper()
+	for end := time.Now().Add(playLimit); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		for _, r := range p.journal() {
+			if r.Group == group && r.Kind == "start" && r.Server == server && r.Event == event {
+				return
+			}
+		}
+	}
+	p.stage.Fatalf("no %s of %s on %s in %v", event, group, server, p.journal())
+}
+
 // request has some server, or the one named, accept an operation.
 func (p *play) request(verb cluster.Verb, group, server string, at ...string) *lab.Request {
 	p.stage.Helper()
@@ -169,14 +198,15 @@ func (p *play) try(verb cluster.Verb, group, server string, at ...string) (*lab.
 // refused asks for what the cluster must refuse with that code.
 func (p *play) refused(code string, verb cluster.Verb, group, server string) {
 	p.stage.Helper()
-	_, err := p.try(verb, group, server)
-	e, ok := errors.AsType[*api.Error](err)
-	switch {
-	case !ok || e.Code != code:
+	if _, err := p.try(verb, group, server); !isRefusal(err, code) {
 		p.stage.Errorf("%s %s %s: %v, want refusal %s", verb, group, server, err, code)
-	case e.Message == "":
-		p.stage.Errorf("%s %s %s: refused with %s and no reason", verb, group, server, code)
 	}
+}
+
+// isRefusal says whether something was refused with that code and a reason.
+func isRefusal(err error, code string) bool {
+	e, ok := errors.AsType[*api.Error](err)
+	return ok && e.Code == code && e.Message != ""
 }
 
 // outcome waits until an operation has ended, in the state named.
@@ -190,6 +220,14 @@ func (p *play) outcome(r *lab.Request, want cluster.OpState) cluster.Op {
 		p.stage.Errorf("%s: %s: %q, want %s and a reason", op.String(), op.State, op.Text, want)
 	}
 	return op
+}
+
+// overtaken waits for the end of an operation whose place another one took.
+func (p *play) overtaken(r *lab.Request) {
+	p.stage.Helper()
+	if op := p.outcome(r, cluster.OpFailed); !strings.HasPrefix(op.Text, "overtaken by") {
+		p.stage.Errorf("%s: %s, want: overtaken by", op.String(), op.Text)
+	}
 }
 
 // do has operations carried out at the same time.
@@ -212,8 +250,8 @@ func op(verb cluster.Verb, group, server string) api.Operation {
 	return api.Operation{Verb: verb, Group: group, Server: server}
 }
 
-// shutDown has the cluster shut down and waits until every batond has ended.
-func (p *play) shutDown() {
+// shuttingDown has the cluster shut down. The result waits until every batond has ended.
+func (p *play) shuttingDown() (wait func()) {
 	p.stage.Helper()
 	var ends []func(context.Context) error
 	for _, s := range p.Lab.Servers {
@@ -222,10 +260,13 @@ func (p *play) shutDown() {
 		}
 	}
 	p.request(cluster.VerbShutdownCluster, "", "")
-	ctx, cancel := contextOf(playLimit)
-	defer cancel()
-	for _, wait := range ends {
-		must(p.stage.T, wait(ctx))
+	return func() {
+		p.stage.Helper()
+		ctx, cancel := contextOf(playLimit)
+		defer cancel()
+		for _, wait := range ends {
+			must(p.stage.T, wait(ctx))
+		}
 	}
 }
 
@@ -241,6 +282,63 @@ func (p *play) startUp(servers ...string) {
 			p.StartBatond(name)
 		}
 	}
+}
+
+// home boots, returns and moves until every server is online and every group runs on
+// the first server of its policy, and forgets the runs that took.
+func (p *play) home() {
+	p.stage.Helper()
+	var names []string
+	for _, s := range p.Lab.Servers {
+		names = append(names, s.Name)
+	}
+	p.startUp(names...)
+	for _, name := range names {
+		s := p.WaitStatus(name+" is online or detached", func(s *api.Status) bool {
+			state := stateOf(s, name)
+			return s.Quorum && (state == string(cluster.ServerOnline) || state == string(cluster.ServerDetached))
+		})
+		if stateOf(s, name) == string(cluster.ServerDetached) {
+			p.do(op(cluster.VerbReturn, "", name))
+		}
+	}
+	want := scene{Groups: map[string]string{}}
+	for _, g := range p.settled().Groups {
+		home := p.policy[g.Name][0]
+		want.Groups[g.Name] = home
+		switch {
+		case g.Failovers > 0: // a start by an operator begins the count anew
+			p.do(op(cluster.VerbStop, g.Name, ""))
+			p.do(op(cluster.VerbStart, g.Name, home))
+		case g.Server == home:
+		case g.State == string(cluster.GroupOnline):
+			p.do(op(cluster.VerbMove, g.Name, home))
+		default:
+			p.do(op(cluster.VerbStart, g.Name, home))
+		}
+	}
+	p.rest(want)
+	p.skip()
+}
+
+// settled waits until nothing is under way.
+func (p *play) settled() *api.Status {
+	p.stage.Helper()
+	return p.WaitStatus("nothing is under way", func(s *api.Status) bool {
+		if !s.Quorum || slices.ContainsFunc(s.Ops, func(o cluster.Op) bool { return o.State == cluster.OpRunning }) {
+			return false
+		}
+		return !slices.ContainsFunc(s.Groups, func(g api.Group) bool { return g.Step != nil })
+	})
+}
+
+func stateOf(s *api.Status, server string) string {
+	for _, v := range s.Servers {
+		if v.Name == server {
+			return v.State
+		}
+	}
+	return ""
 }
 
 // breakAddress takes a group's floating IP from the server that has it, as a fault

@@ -18,9 +18,12 @@ type scriptRun struct {
 	Script string            `toml:"script"`
 	Order  int               `toml:"order"`
 	Env    map[string]string `toml:"env"`
+	Cut    bool              `toml:"-"` // it never came to its end
+	Code   int               `toml:"-"` // its exit code
 }
 
-// runOf is one in the words of a test: runOf("A stop server1 GROUPMOVE").
+// runOf is one in the words of a test: "A stop server1 GROUPMOVE", "A start server2
+// FAILOVER cut", "A start server1 RECOVER failed".
 func runOf(words string) scriptRun {
 	f := strings.Fields(words)
 	r := scriptRun{Group: f[0], Script: f[1], Server: f[2], Env: map[string]string{}}
@@ -28,6 +31,12 @@ func runOf(words string) scriptRun {
 		r.Env["ARMS_FACTOR"] = f[3]
 	} else {
 		r.Env["ARMS_EVENT"] = f[3]
+	}
+	switch {
+	case len(f) > 4 && f[4] == "cut":
+		r.Cut = true
+	case len(f) > 4:
+		r.Code = gateFails
 	}
 	return r
 }
@@ -50,6 +59,15 @@ func (p *play) ran(want ...string) {
 	p.compare(runs)
 }
 
+// ranOf is ran for one group; what others ran is forgotten.
+func (p *play) ranOf(group string, want ...string) {
+	p.stage.Helper()
+	others := p.policy
+	p.policy = map[string][]string{group: others[group]}
+	p.ran(want...)
+	p.policy = others
+}
+
 // compare compares the runs since the last comparison: exactly these, no run more, on
 // these servers, each with these variables, and of each group in this order, the one
 // begun after the other had ended.
@@ -66,8 +84,12 @@ func (p *play) compare(want []scriptRun) {
 			case i >= len(ours):
 				p.stage.Errorf("one run too many: %s", r)
 				continue
-			case i > 0 && (got[i-1].Order[1] == 0 || got[i-1].Order[1] > r.Order[0]):
+			case i > 0 && got[i-1].Order[1] > r.Order[0]:
 				p.stage.Errorf("%s begins before the end of %s", r, got[i-1])
+			case ours[i].Cut != (r.Order[1] == 0):
+				p.stage.Errorf("%s came to its end: %t", r, r.Order[1] != 0)
+			case r.Code != ours[i].Code:
+				p.stage.Errorf("%s: exit code %d, want %d", r, r.Code, ours[i].Code)
 			}
 			env := p.environment(r)
 			for _, name := range slices.Sorted(maps.Keys(ours[i].Env)) {

@@ -176,7 +176,7 @@ func (p *play) happen(words []string) {
 		// At the lab's first start all servers are on already.
 		p.startUp(append(words[1:], "server3")...)
 	case "cluster-shutdown":
-		p.shutDown()
+		p.shuttingDown()()
 	case "server-fails":
 		p.PowerCut(words[1])
 	case "boot":
@@ -200,11 +200,7 @@ func (p *play) happen(words []string) {
 	case "start", "stop":
 		p.do(op(cluster.Verb(words[0]), words[1], ""))
 	case "shutdown":
-		wait := p.Get(words[1]).ExpectEnd()
-		p.do(op(cluster.VerbShutdown, "", words[1]))
-		ctx, cancel := contextOf(playLimit)
-		defer cancel()
-		must(p.stage.T, wait(ctx))
+		p.down(words[1])
 	case "return", "disconnect":
 		p.do(op(cluster.Verb(words[0]), "", words[1]))
 	default:
