@@ -163,7 +163,8 @@ func TestWaitsOverRestart(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	d, socket := play(t, stage.Healthy(start, 3))
-	for _, args := range []string{"start", "stop", "stop a b", "move", "move a b c", "move a b --to c", "start a b --on c", "status x", "frobnicate", "events -n -1", "events -n x", "--frob", "stop web --timeout -1s", "stop web --timeout x", "check", "failover",
+	for _, args := range []string{
+		"start", "stop", "stop a b", "move", "move a b c", "move a b --to c", "start a b --on c", "status x", "frobnicate", "events -n -1", "events -n x", "--frob", "stop web --timeout -1s", "stop web --timeout x", "check", "failover",
 		"return", "return a b", "disconnect", "shutdown", "shutdown a b --yes", "shutdown a --cluster --yes", "why", "why a b", "simulate", "explain a b", "explain no-such-code",
 		// There is no terminal here to ask at.
 		"shutdown node1", "shutdown --cluster", "return node1 --force",

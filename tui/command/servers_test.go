@@ -76,6 +76,39 @@ func TestShutdownWantsTheName(t *testing.T) {
 	s.shows("node1 is leaving (wait until that has ended)")
 }
 
+// The same by keys: what would happen is on the screen before the name is typed, and
+// the operation carries the revision that was seen.
+func TestDisconnectByKeys(t *testing.T) {
+	d, socket := play(t, old())
+	d.Foretell(leaves)
+	d.Answer(func(op cluster.Op) error {
+		d.Show(func(st *api.Status) {
+			st.Servers[1].State, st.Servers[1].Reason = string(cluster.ServerDetached), "disconnected by "+op.Who.User
+			op.State, op.Begun, op.Ended = cluster.OpDone, 1000, 3000
+			st.Ops = append(st.Ops, op)
+		})
+		return nil
+	})
+	s := seatAt(t, socket, 80, 24)
+	s.shows("node1 ONLINE (here)")
+	s.keys("\tl")
+	s.shows("> ● node2 ONLINE")
+	s.keys("D")
+	s.shows("DISCONNECT SERVER node2")
+	s.shows("web: stops on node1, starts on node2")
+	s.keys("node1\r\x15node2\r")
+	s.shows("disconnect node2: done in 2.0 s")
+	s.shows("◇ node2 DETACHED")
+	s.shows("a → return")
+	asked := d.Asked()
+	if len(asked) != 1 || asked[0].Verb != cluster.VerbDisconnect || asked[0].Server != "node2" || asked[0].Revision != 4711 {
+		t.Errorf("asked %+v", asked)
+	}
+	s.keys("\tk\tw") // groups again
+	s.shows("WHY IS web WHERE IT IS")
+	s.shows("node1: highest priority online")
+}
+
 // Forcing: the operator is told what he vouches for, and by whom he is still heard.
 func TestForcedReturnVouches(t *testing.T) {
 	st := stage.NoQuorum(start, 3)

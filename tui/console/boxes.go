@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"baton/core/cluster"
 	"baton/daemon/api"
 	"baton/tui/cells"
 	"baton/tui/picture"
@@ -15,16 +16,33 @@ func (m *model) serverBox(s *api.Server, w, h int) []string {
 	sign := picture.OfServer(m.st, s)
 	inner := w - 2
 	state, plain := m.th.kind(sign.Kind, m.s(sign.Word)), cells.Clean(s.Name)
-	if here := " " + m.s(words.Here); s.Name == m.st.Server && 5+2+cells.Width(plain)+1+cells.Width(state)+cells.Width(here) <= w {
+	lead := m.serverLead(s)
+	if here := " " + m.s(words.Here); s.Name == m.st.Server && 5+2+cells.Width(lead)+cells.Width(plain)+1+cells.Width(state)+cells.Width(here) <= w {
 		state += here
 	}
-	name := m.th.cut(plain, max(w-5-3-cells.Width(state), 2))
-	title := m.th.kind(sign.Kind, sign.Kind.Glyph(m.th.ascii)) + " " + bold(name) + " " + state
+	name := m.th.cut(plain, max(w-5-3-cells.Width(lead)-cells.Width(state), 2))
+	title := lead + m.th.kind(sign.Kind, sign.Kind.Glyph(m.th.ascii)) + " " + bold(name) + " " + state
 	body := m.groupRows(m.sift(picture.On(m.st, s.Name)), inner, h-2)
 	if room := h - 2 - len(body); room > 1 {
 		body = append(body, m.serverNotes(s, sign, inner-2, room)...)
 	}
 	return m.th.box(title, body, w, h)
+}
+
+// serverLead is the cursor's mark before the selected server, where it moves.
+func (m *model) serverLead(s *api.Server) string {
+	if m.onServer() && s.Name == m.server {
+		return bold("> ")
+	}
+	return ""
+}
+
+// returnHint says what a server waits for that is out of the cluster.
+func (m *model) returnHint(s *api.Server) string {
+	if s.State != string(cluster.ServerDetached) || whyMayNot(m) != "" || picture.WhyNotServer(m.t, m.st, cluster.VerbReturn, s) != "" {
+		return ""
+	}
+	return m.s(words.ReturnHint, m.th.lines().arrow)
 }
 
 // serverNotes say why a server is not simply online.
@@ -45,6 +63,9 @@ func (m *model) serverNotes(s *api.Server, sign picture.Sign, w, n int) []string
 		notes = append(notes, m.s(words.OtherRules))
 	}
 	var out []string
+	if hint := m.returnHint(s); hint != "" {
+		out = append(out, " "+bold(hint))
+	}
 	for _, note := range notes {
 		if room := n - len(out); room > 0 {
 			for _, l := range cells.Wrap(note, w, room, m.th.tail()) {
@@ -127,7 +148,7 @@ func (m *model) groupAge(g *api.Group) string {
 // marked is the group's name with the cursor's mark before it.
 func (m *model) marked(g *api.Group, w int) string {
 	name := m.th.fit(cells.Clean(g.Name), w)
-	if g.Name == m.group {
+	if g.Name == m.group && !m.onServer() {
 		return bold("> " + name)
 	}
 	return "  " + name

@@ -160,7 +160,7 @@ func (m *model) unplacedLine(w int) string {
 		if age := m.groupAge(g); age != "" {
 			part += " " + age
 		}
-		if g.Name == m.group {
+		if g.Name == m.group && !m.onServer() {
 			part = bold("> ") + part
 		} else {
 			part = "  " + part

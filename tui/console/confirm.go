@@ -26,22 +26,26 @@ type dialog interface {
 // screen below nor a key that is held down confirms anything.
 const armAfter = 400 * time.Millisecond
 
-// confirm asks before an operation: by `y`, and by typing the group's name where it
-// would not come back by itself. Enter confirms only what has been typed.
+// confirm asks before an operation: by `y`, and by typing the name of what it is about
+// where that would not come back by itself. Enter confirms only what has been typed.
 type confirm struct {
 	verb    cluster.Verb
 	group   string
+	server  string   // of an operation on a server; it and group are "" for the cluster's
 	targets []string // "" leaves the choice to the cluster
 	pick    int
 	arm     time.Time
 	seen    string // what the operator has been looking at
 	changed bool
 	typed   *lineInput
+	outlook outlook // of an operation on a server or the cluster
 }
 
 var verbTitles = map[cluster.Verb]words.Key{
 	cluster.VerbStart: words.VerbStart, cluster.VerbStop: words.VerbStop,
 	cluster.VerbMove: words.VerbMove, cluster.VerbFailover: words.VerbFailover,
+	cluster.VerbReturn: words.VerbReturn, cluster.VerbDisconnect: words.VerbDisconnect,
+	cluster.VerbShutdown: words.VerbShutdown, cluster.VerbShutdownCluster: words.VerbShutdownCluster,
 }
 
 // confirm opens the question.
@@ -86,6 +90,9 @@ func (c *confirm) target() string {
 // sight is what matters for the question; if it changes, the operator has not yet
 // seen what he would confirm.
 func (c *confirm) sight(m *model) string {
+	if !c.ofGroup() {
+		return serverSight(m.st)
+	}
 	g := picture.Group(m.st, c.group)
 	if g == nil {
 		return "gone"
@@ -98,15 +105,24 @@ func (c *confirm) sight(m *model) string {
 }
 
 // look compares with a new picture.
-func (c *confirm) look(m *model) {
-	if now := c.sight(m); now != c.seen {
-		c.seen, c.changed = now, true
-		c.arm = m.now().Add(armAfter)
+func (c *confirm) look(m *model) tea.Cmd {
+	now := c.sight(m)
+	if now == c.seen {
+		return nil
 	}
+	c.seen, c.changed = now, true
+	c.arm = m.now().Add(armAfter)
+	if c.ofGroup() {
+		return nil
+	}
+	return c.foresee(m)
 }
 
 // why says why it cannot be done as it stands, "" if it can.
 func (c *confirm) why(m *model) string {
+	if !c.ofGroup() {
+		return c.whyServer(m)
+	}
 	if why := m.stillNot(c.verb, c.group); why != "" {
 		return why
 	}
@@ -148,7 +164,7 @@ func (c *confirm) key(m *model, k tea.KeyPressMsg) tea.Cmd {
 	}
 	if c.typed != nil {
 		if k.String() == "enter" {
-			if c.matches() && c.why(m) == "" {
+			if c.matches(m) && c.read() && c.why(m) == "" {
 				return c.send(m)
 			}
 			return nil
@@ -159,7 +175,7 @@ func (c *confirm) key(m *model, k tea.KeyPressMsg) tea.Cmd {
 	if k.String() != "y" {
 		return nil
 	}
-	if k.IsRepeat || m.now().Before(c.arm) {
+	if k.IsRepeat || m.now().Before(c.arm) || !c.read() {
 		return c.rearm(m)
 	}
 	if c.why(m) != "" {
@@ -168,35 +184,45 @@ func (c *confirm) key(m *model, k tea.KeyPressMsg) tea.Cmd {
 	return c.send(m)
 }
 
-func (c *confirm) matches() bool { return c.typed.text == cells.Clean(c.group) }
+// ofGroup: the operation is one on a group.
+func (c *confirm) ofGroup() bool { return c.group != "" }
+
+// name is what the operation is about, as it is shown and typed.
+func (c *confirm) name(m *model) string {
+	switch {
+	case c.ofGroup():
+		return cells.Clean(c.group)
+	case c.verb == cluster.VerbShutdownCluster:
+		return cells.Clean(m.st.Cluster)
+	}
+	return cells.Clean(c.server)
+}
+
+func (c *confirm) matches(m *model) bool { return c.typed.text == c.name(m) }
 
 func (c *confirm) send(m *model) tea.Cmd {
 	m.dialog = nil
-	return m.ask(c.verb, c.group, c.target(), m.st.Revision)
+	return m.ask(c.verb, c.group, c.object(), m.st.Revision)
+}
+
+// object is the operation's server: its target, or what it is about.
+func (c *confirm) object() string {
+	if c.ofGroup() {
+		return c.target()
+	}
+	return c.server
 }
 
 func (c *confirm) draw(m *model, w int) (title string, body, foot []string) {
-	title = bold(m.s(verbTitles[c.verb], cells.Clean(c.group)))
-	g := picture.Group(m.st, c.group)
+	title = bold(m.s(verbTitles[c.verb], c.name(m)))
 	why := c.why(m)
-	say := func(s string) {
-		body = append(body, cells.Wrap(s, w-1, 4, m.th.tail())...)
-	}
-	if g != nil {
-		body = append(body, c.places(m, g)...)
-		for _, s := range c.effects(m, g) {
-			say(s)
-		}
-		for _, s := range c.warnings(m, g) {
-			for _, l := range cells.Wrap(picture.Caution.Glyph(m.th.ascii)+" "+s, w-1, 3, m.th.tail()) {
-				body = append(body, m.th.kind(picture.Caution, l))
-			}
-		}
+	if c.ofGroup() {
+		body = c.aboutGroup(m, w)
+	} else {
+		body = c.aboutServer(m, w)
 	}
 	if c.changed {
-		for _, l := range cells.Wrap(picture.Caution.Glyph(m.th.ascii)+" "+m.s(words.ChangedMeanwhile), w-1, 2, m.th.tail()) {
-			body = append(body, m.th.kind(picture.Caution, l))
-		}
+		body = append(body, m.cautious(m.s(words.ChangedMeanwhile), w, 2)...)
 	}
 	if why != "" {
 		for _, l := range cells.Wrap(picture.Failed.Glyph(m.th.ascii)+" "+m.s(words.NotAvailable)+": "+why, w-1, 4, m.th.tail()) {
@@ -207,24 +233,56 @@ func (c *confirm) draw(m *model, w int) (title string, body, foot []string) {
 		}
 		return title, body, append(foot, m.s(words.EscClose))
 	}
-	body = append(body, dim(m.th.cut(m.s(words.SameAs, picture.CommandLine(c.verb, cells.Clean(c.group), cells.Clean(c.target()))), w-1)))
+	body = append(body, dim(m.th.cut(m.s(words.SameAs, picture.CommandLine(c.verb, cells.Clean(c.group), cells.Clean(c.object()))), w-1)))
 	name := string(c.verb)
+	if c.verb == cluster.VerbShutdownCluster {
+		name = string(cluster.VerbShutdown)
+	}
 	if c.typed != nil {
 		enter := m.s(words.EnterStops, name)
-		if !c.matches() {
+		if !c.matches(m) || !c.read() {
 			enter = dim(enter)
 		}
-		foot = append(foot, m.th.cut(m.s(words.TypeName, bold(c.typed.text+"_")), w-1), enter+"   "+m.s(words.EscCancels))
+		foot = append(foot, m.th.cut(m.s(c.typeWhat(), bold(c.typed.text+"_")), w-1))
+		if both := enter + "   " + m.s(words.EscCancels); cells.Width(both) < w {
+			foot = append(foot, both)
+		} else {
+			foot = append(foot, enter, m.s(words.EscCancels))
+		}
 	} else {
 		y := bold(m.s(words.YDoes, name))
 		state := m.s(words.Armed)
-		if m.now().Before(c.arm) {
+		if m.now().Before(c.arm) || !c.read() {
 			y, state = dim(m.s(words.YDoes, name)), m.s(words.ArmedIn)
 		}
 		foot = append(foot, y+"   "+m.s(words.EscCancels)+"   "+m.s(words.EnterNothing), dim(state+"   "+m.s(words.CheckedRev, m.st.Revision)))
 		return title, body, foot
 	}
 	return title, body, append(foot, dim(m.s(words.CheckedRev, m.st.Revision)))
+}
+
+// aboutGroup says what an operation on a group does.
+func (c *confirm) aboutGroup(m *model, w int) (body []string) {
+	g := picture.Group(m.st, c.group)
+	if g == nil {
+		return nil
+	}
+	body = c.places(m, g)
+	for _, s := range c.effects(m, g) {
+		body = append(body, cells.Wrap(s, w-1, 4, m.th.tail())...)
+	}
+	for _, s := range c.warnings(m, g) {
+		body = append(body, m.cautious(s, w, 3)...)
+	}
+	return body
+}
+
+// cautious is a warning in at most n lines of w cells.
+func (m *model) cautious(s string, w, n int) (out []string) {
+	for _, l := range cells.Wrap(picture.Caution.Glyph(m.th.ascii)+" "+s, w-1, n, m.th.tail()) {
+		out = append(out, m.th.kind(picture.Caution, l))
+	}
+	return out
 }
 
 // places says from where to where.

@@ -18,6 +18,9 @@ type fakeClient struct {
 	asked []api.Operation
 	err   error
 	op    cluster.Op
+	f     cluster.Forecast
+	ferr  error
+	what  []string // was to be foreseen
 }
 
 func (f *fakeClient) Watch(context.Context) (*api.Watcher, error) { return nil, errors.New("none") }
@@ -32,6 +35,15 @@ func (f *fakeClient) Operate(_ context.Context, op api.Operation) (api.Accepted,
 
 func (f *fakeClient) Wait(context.Context, string) (cluster.Op, error) { return f.op, nil }
 
+func (f *fakeClient) Why(_ context.Context, group string) (string, error) {
+	return "online on node1 since 09:02:11: " + group + " is " + strings.Repeat("there ", 30), f.err
+}
+
+func (f *fakeClient) Foresee(_ context.Context, what string) (cluster.Forecast, error) {
+	f.what = append(f.what, what)
+	return f.f, f.ferr
+}
+
 // desk is a console with a clock that stands until moved, and a client.
 type desk struct {
 	*model
@@ -39,9 +51,11 @@ type desk struct {
 	client *fakeClient
 }
 
-func sit(st *api.Status) *desk {
-	d := &desk{clock: start, client: &fakeClient{}}
-	d.model = view{w: 80, h: 24, st: st}.at(&d.clock)
+func sit(st *api.Status) *desk { return sitAt(view{w: 80, h: 24, st: st}) }
+
+func sitAt(v view) *desk {
+	d := &desk{clock: start.Add(v.age), client: &fakeClient{}}
+	d.model = v.at(&d.clock)
 	d.model.ctx = context.Background()
 	d.model.client = d.client
 	return d

@@ -20,6 +20,7 @@ var start = time.Date(2026, 8, 14, 14, 2, 11, 0, time.UTC)
 func cast(n int) *api.Status     { return stage.Healthy(start, n) }
 func oneDown(n int) *api.Status  { return stage.OneDown(start, n) }
 func mixed(n int) *api.Status    { return stage.Mixed(start, n) }
+func detached(n int) *api.Status { return stage.Detached(start, n) }
 func noQuorum(n int) *api.Status { return stage.NoQuorum(start, n) }
 func forming(n int) *api.Status  { return stage.Forming(start, n) }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/charmbracelet/x/exp/golden"
 
+	"baton/core/cluster"
 	"baton/daemon/api"
 	"baton/tui/cells"
 	"baton/tui/picture"
@@ -46,6 +47,7 @@ var scenes = []struct {
 	{"forming", func() *api.Status { return forming(3) }},
 	{"two", func() *api.Status { return mixed(2) }},
 	{"five", func() *api.Status { return oneDown(5) }},
+	{"detached", func() *api.Status { return detached(3) }},
 }
 
 // Every scene at every size, and at 80x24 in Japanese and in ASCII: a change of the
@@ -94,7 +96,7 @@ func TestScreens(t *testing.T) {
 		{"servers", view{w: 80, h: 24, st: oneDown(3)}, []string{"3", "G"}},
 		{"events", view{w: 80, h: 24, st: oneDown(3)}, []string{"4", "j"}},
 		{"events-errors", view{w: 80, h: 24, st: oneDown(3)}, []string{"e", "e", "p"}},
-		{"events-focus", view{w: 80, h: 24, st: oneDown(3)}, []string{"tab", "j", "j"}},
+		{"events-focus", view{w: 80, h: 24, st: oneDown(3)}, []string{"tab", "tab", "j", "j"}},
 		{"filter", view{w: 80, h: 24, st: cast(3)}, []string{"/", "w", "e", "b"}},
 		{"filtered-five", view{w: 80, h: 24, st: oneDown(5)}, []string{"/", "x", "enter"}},
 		{"demo", view{w: 80, h: 24, st: oneDown(3), opt: faults()}, nil},
@@ -144,13 +146,41 @@ func TestEverySizeFits(t *testing.T) {
 	hostile.Servers[1].Name, hostile.Servers[1].Reason = "ｻｰﾊﾞ-\x1b[31mred\x07-with-a-long-name", strings.Repeat("理由 and ", 30)
 	hostile.Groups[0].Name, hostile.Groups[0].Server = strings.Repeat("長い名前", 12), hostile.Servers[1].Name
 	hostile.Groups[0].Reason = strings.Repeat("because\n", 40)
+	hostile.Servers[2].State, hostile.Servers[2].Name = string(cluster.ServerDetached), strings.Repeat("切離", 20)
 	hostile.Groups[1].Warning = strings.Repeat("警告", 60)
 	hostile.Groups[1].Resources = append(hostile.Groups[1].Resources, api.Resource{Kind: "new\tkind", Name: "/" + strings.Repeat("深い/", 40)})
-	all := []*api.Status{nil, hostile, cast(1), oneDown(16), noQuorum(3), forming(4)}
+	all := []*api.Status{nil, hostile, detached(16), cast(1), oneDown(16), noQuorum(3), forming(4)}
 	for _, s := range scenes {
 		all = append(all, s.st())
 	}
-	keys := [][]string{nil, {"m"}, {"S"}, {"a"}, {"?"}, {"2"}, {"enter"}, {"3"}, {"4"}, {"tab", "j"}, {"/", "x"}, {"c"}, {"s"}, {"l", "l", "f"}, {"j", "j", "m"}}
+	keys := [][]string{
+		nil,
+		{"m"},
+		{"S"},
+		{"a"},
+		{"?"},
+		{"2"},
+		{"enter"},
+		{"3"},
+		{"4"},
+		{"tab", "j"},
+		{"/", "x"},
+		{"c"},
+		{"s"},
+		{"l", "l", "f"},
+		{"j", "j", "m"},
+		{"tab"},
+		{"tab", "l", "D"},
+		{"tab", "X"},
+		{"tab", "a"},
+		{"r"},
+		{"C"},
+		{"w"},
+		{"3", "j", "j", "r"},
+		{"3", "a"},
+		{"tab", "?"},
+		{"tab", "j", "j", "j"},
+	}
 	n := 0
 	for w := 40; w <= 140; w++ {
 		for h := 10; h <= 50; h += 1 + n%3 {
@@ -166,6 +196,12 @@ func TestEverySizeFits(t *testing.T) {
 			ks := keys[n*7%len(keys)]
 			for _, k := range ks {
 				press(m, k)
+			}
+			if c, ok := m.dialog.(*confirm); ok && n%2 == 0 {
+				c.foreseen(m, &foreseenMsg{asked: c.outlook.asked, f: gone(40)})
+			}
+			if d, ok := m.dialog.(*whyBox); ok && n%2 == 0 {
+				d.answered(m, &whyMsg{text: strings.Repeat("理由 and because\x1b[31m ", 60)})
 			}
 			if fits(t, plain(m), w, h); t.Failed() {
 				t.Fatalf("keys %v, scene %d", ks, n%len(all))

@@ -11,42 +11,56 @@ import (
 	"baton/tui/words"
 )
 
-// menu lists what can be done with the selected group. It only opens questions.
-type menu struct{ at int }
+// menu lists what can be done with the selected group or server. It only opens
+// questions, and keeps the operations that it had when it was opened: none moves under
+// the cursor.
+type menu struct {
+	ops []*command
+	at  int
+}
 
 func (m *model) menu() tea.Cmd {
-	m.dialog = &menu{}
+	d := &menu{}
+	for i := range m.cmds {
+		if c := &m.cmds[i]; c.verb != "" && (c.shown == nil || c.shown(m)) {
+			d.ops = append(d.ops, c)
+		}
+	}
+	m.dialog = d
 	return nil
 }
 
-// operations are the commands that the menu lists.
-func (m *model) operations() []*command {
-	var out []*command
-	for i := range m.cmds {
-		if m.cmds[i].verb != "" {
-			out = append(out, &m.cmds[i])
-		}
+// subject is what the menu is about.
+func (m *model) subject() string {
+	switch {
+	case m.onServer():
+		return cells.Clean(m.server)
+	case m.group == "":
+		return cells.Clean(m.st.Cluster)
 	}
-	return out
+	return cells.Clean(m.group)
 }
 
 func (d *menu) draw(m *model, w int) (title string, body, foot []string) {
-	for i, c := range m.operations() {
+	for i, c := range d.ops {
 		lead := "  "
 		if i == d.at {
 			lead = bold("> ")
 		}
 		text := m.th.fit(c.b.Help().Key, 2) + " " + m.th.fit(m.s(c.desc), 18)
+		if c.about != nil {
+			text += m.th.cut(c.about(m), max(w-24, 4))
+		}
 		if why := c.why(m); why != "" {
 			text = dim(m.th.cut(text+" "+why, w-3))
 		}
 		body = append(body, lead+text)
 	}
-	return bold(m.s(words.ActionsOn, cells.Clean(m.group))), body, []string{"", m.s(words.EscCancels)}
+	return bold(m.s(words.ActionsOn, m.subject())), body, []string{"", m.s(words.EscCancels)}
 }
 
 func (d *menu) key(m *model, k tea.KeyPressMsg) tea.Cmd {
-	ops := m.operations()
+	ops := d.ops
 	do := func(c *command) tea.Cmd {
 		if why := c.why(m); why != "" {
 			m.say(picture.Caution, why, 0)
@@ -78,10 +92,16 @@ func (d *menu) key(m *model, k tea.KeyPressMsg) tea.Cmd {
 type unavailable struct{ verb cluster.Verb }
 
 func (d *unavailable) draw(m *model, w int) (title string, body, foot []string) {
+	title = m.s(words.ActionsOn, m.subject())
 	if k, ok := verbTitles[d.verb]; ok {
-		title = m.s(k, cells.Clean(m.group))
-	} else {
-		title = m.s(words.ActionsOn, cells.Clean(m.group))
+		name := m.subject()
+		switch d.verb {
+		case cluster.VerbShutdownCluster:
+			name = cells.Clean(m.st.Cluster)
+		case cluster.VerbReturn:
+			name = cells.Clean(m.object(d.verb))
+		}
+		title = m.s(k, name)
 	}
 	text := picture.Failed.Glyph(m.th.ascii) + " " + m.s(words.NotAvailable) + ": " +
 		m.s(words.NotHeard, cells.Age(m.now().Sub(m.got))) + " " + m.s(words.SeenIs, m.got.Format("15:04:05"))

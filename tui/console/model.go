@@ -34,7 +34,9 @@ type pane int
 
 const (
 	inBody pane = iota
+	inServers
 	inEvents
+	panes // how many
 )
 
 // model is everything the console knows. It is changed by Update only.
@@ -54,7 +56,7 @@ type model struct {
 	focus  pane
 	open   bool   // a group's detail covers the list
 	group  string // the selected group, by name: it keeps the cursor when it moves
-	server string // the selected server, on its screen
+	server string // the selected server
 
 	st     *api.Status // nil before the first
 	got    time.Time   // when it came
@@ -99,6 +101,17 @@ type (
 		id  string
 		op  cluster.Op
 		err error
+	}
+	foreseenMsg struct {
+		of    *confirm
+		asked int // which of its questions this answers
+		f     cluster.Forecast
+		err   error
+	}
+	whyMsg struct {
+		of   *whyBox
+		text string
+		err  error
 	}
 	extraMsg struct {
 		label string

@@ -26,8 +26,13 @@ func (m *model) focusedEvents() bool {
 	return m.screen == onEvents || m.screen == onCluster && m.focus == inEvents
 }
 
+// onServer: the keys are for the selected server and not for a group.
+func (m *model) onServer() bool {
+	return m.screen == onServers || m.screen == onCluster && m.focus == inServers
+}
+
 func (m *model) hasBoxes() bool {
-	return m.screen == onCluster && m.st != nil && m.focus == inBody && m.shape(m.w, m.h) != asList && m.shape(m.w, m.h) != asTable
+	return m.screen == onCluster && m.st != nil && m.focus != inEvents && m.shape(m.w, m.h) != asList && m.shape(m.w, m.h) != asTable
 }
 
 // step moves the cursor of the part that has the focus.
@@ -36,7 +41,7 @@ func (m *model) step(n int) {
 	case m.focusedEvents():
 		m.log.move(n)
 	case m.st == nil:
-	case m.screen == onServers:
+	case m.onServer():
 		i := slices.IndexFunc(m.st.Servers, func(s api.Server) bool { return s.Name == m.server })
 		if len(m.st.Servers) > 0 {
 			m.server = m.st.Servers[min(max(i+n, 0), len(m.st.Servers)-1)].Name
@@ -49,8 +54,12 @@ func (m *model) step(n int) {
 	}
 }
 
-// across moves to the first group of the next box that has one.
+// across moves to the first group of the next box that has one, or to the next server.
 func (m *model) across(n int) {
+	if m.onServer() {
+		m.step(n)
+		return
+	}
 	var columns [][]*api.Group
 	at := 0
 	add := func(groups []*api.Group) {
@@ -71,8 +80,8 @@ func (m *model) across(n int) {
 	}
 }
 
-func (m *model) nextPane() tea.Cmd {
-	m.focus = 1 - m.focus
+func (m *model) nextPane(n pane) tea.Cmd {
+	m.focus = (m.focus + n + panes) % panes
 	return nil
 }
 
@@ -87,6 +96,9 @@ func (m *model) show(s screen) tea.Cmd {
 func (m *model) openIt() tea.Cmd {
 	if m.focusedEvents() {
 		return m.show(onEvents)
+	}
+	if m.onServer() {
+		return m.show(onServers)
 	}
 	m.screen, m.open = onGroups, true
 	return nil
@@ -128,7 +140,7 @@ func (m *model) copy() tea.Cmd {
 	case m.focusedEvents():
 		e := m.log.current()
 		text = fmt.Sprintf("%s %s %s %s", time.UnixMilli(e.At).Format("2006-01-02 15:04:05.000"), e.Severity, sourceOf(e), m.textOf(e))
-	case m.screen == onServers:
+	case m.onServer():
 		s := picture.Server(m.st, m.server)
 		text = fmt.Sprintf("%s %s %s", cells.Clean(s.Name), s.State, cells.Clean(s.Reason))
 	default:

@@ -26,6 +26,8 @@ type Client interface {
 	Follow(ctx context.Context, after uint64) (*api.Follower, error)
 	Operate(ctx context.Context, op api.Operation) (api.Accepted, error)
 	Wait(ctx context.Context, id string) (cluster.Op, error)
+	Why(ctx context.Context, group string) (string, error)
+	Foresee(ctx context.Context, what string) (cluster.Forecast, error)
 }
 
 // Options say what to show and to whom.

@@ -12,6 +12,9 @@ import (
 // reasonLines say why the selected group is where it is, and with more than one line
 // what else there is to know about it.
 func (m *model) reasonLines(w, n int) []string {
+	if m.onServer() {
+		return m.serverReason(w, n)
+	}
 	g := m.selected()
 	if g == nil {
 		return make([]string, n)
@@ -44,6 +47,26 @@ func (m *model) reasonLines(w, n int) []string {
 		out = append(out, " "+l)
 	}
 	out = append(out, dim(m.th.cut(" "+m.groupFacts(g), w)))
+	return padTo(out, n)
+}
+
+// serverReason says why the selected server is in its state.
+func (m *model) serverReason(w, n int) []string {
+	s := picture.Server(m.st, m.server)
+	if s == nil {
+		return make([]string, n)
+	}
+	name, text := m.th.cut(cells.Clean(s.Name), 20), cells.Clean(s.Reason)
+	if hint := m.returnHint(s); hint != "" {
+		text = hint + "; " + text
+	}
+	if n == 1 {
+		return []string{m.th.cut(" "+bold(name)+": "+text, w)}
+	}
+	out := []string{m.th.rule(m.s(words.ColWhy)+": "+m.th.cut(cells.Clean(s.Name), 40), "", w, false)}
+	for _, l := range cells.Wrap(text, w-2, n-1, m.th.tail()) {
+		out = append(out, " "+l)
+	}
 	return padTo(out, n)
 }
 

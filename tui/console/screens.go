@@ -110,7 +110,11 @@ func (m *model) serversScreen(w, h int) []string {
 			lead, name = " "+bold("> "), bold(name)
 		}
 		row := lead + name + " " + m.th.fit(m.th.sign(sign.Kind, m.s(sign.Word)), 12) + " " +
-			cells.Right(cells.Age(m.since(s.Since)), 5, "") + "  " + cells.Clean(s.Reason)
+			cells.Right(cells.Age(m.since(s.Since)), 5, "") + "  "
+		if hint := m.returnHint(s); hint != "" {
+			row += bold(hint) + "  "
+		}
+		row += cells.Clean(s.Reason)
 		out = append(out, m.th.cut(row, w))
 	}
 	if at < 0 {

@@ -57,9 +57,13 @@ func (m *model) serverTable(w, n int) []string {
 	}
 	cut := 0
 	if n-1 < len(order) {
-		slices.SortStableFunc(order, func(a, b int) int {
-			return cmp.Compare(weight(picture.OfServer(st, &st.Servers[b]).Kind), weight(picture.OfServer(st, &st.Servers[a]).Kind))
-		})
+		rank := func(i int) int {
+			if s := &st.Servers[i]; m.serverLead(s) == "" {
+				return weight(picture.OfServer(st, s).Kind)
+			}
+			return inSight
+		}
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rank(b), rank(a)) })
 		cut = len(order) - max(n-2, 0)
 		order = order[:max(n-2, 0)]
 		slices.Sort(order)
@@ -79,13 +83,23 @@ func (m *model) serverTable(w, n int) []string {
 		if groups == "" && sign.Kind != picture.Good {
 			groups = dim(cells.Clean(s.Reason))
 		}
-		out = append(out, line(fmt.Sprint(i+1), name, m.th.sign(sign.Kind, m.s(sign.Word)), m.heardAge(s), rows[i], groups))
+		if hint := m.returnHint(s); hint != "" {
+			groups = bold(hint) + "  " + groups
+		}
+		no := fmt.Sprint(i + 1)
+		if m.serverLead(s) != "" {
+			no, name = bold(">"+no), bold(name)
+		}
+		out = append(out, line(no, name, m.th.sign(sign.Kind, m.s(sign.Word)), m.heardAge(s), rows[i], groups))
 	}
 	if cut > 0 {
 		out = append(out, dim("    "+m.s(words.MoreBelow, cut)))
 	}
 	return out
 }
+
+// inSight is above all weights.
+const inSight = 7
 
 // weight orders kinds for lists that show the worst first.
 func weight(k picture.Kind) int {
@@ -181,13 +195,16 @@ func (m *model) groupLines(groups []*api.Group, w, n int, resources bool) []stri
 func (m *model) list(w, h int) []string {
 	st := m.st
 	var out []string
-	line := ""
+	line, at := "", 0
 	for i := range st.Servers {
 		s := &st.Servers[i]
 		sign := picture.OfServer(st, s)
-		part := " " + cells.Clean(s.Name) + " " + m.th.sign(sign.Kind, m.s(sign.Word))
+		part := " " + m.serverLead(s) + cells.Clean(s.Name) + " " + m.th.sign(sign.Kind, m.s(sign.Word))
 		if s.Name == st.Server {
 			part += " " + m.s(words.Here)
+		}
+		if hint := m.returnHint(s); hint != "" {
+			part += " " + bold(hint)
 		}
 		part += "  "
 		if line != "" && cells.Width(line)+cells.Width(part) > w {
@@ -195,11 +212,17 @@ func (m *model) list(w, h int) []string {
 			line = ""
 		}
 		line += m.th.cut(part, w)
+		if m.serverLead(s) != "" {
+			at = len(out)
+		}
 	}
 	if line != "" {
 		out = append(out, line)
 	}
 	if room := 4; len(out) > room {
+		if at >= room-1 {
+			out = out[at-(room-2):] // the cursor must be in sight
+		}
 		out = append(out[:room-1:room-1], dim(" "+m.s(words.MoreBelow, len(st.Servers))))
 	}
 	out = append(out, m.pathsInLine(w))

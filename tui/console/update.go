@@ -58,12 +58,19 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 		return m, m.tick()
 	case feedMsg:
-		m.onFeed(&msg)
-		return m, m.feed.receiveLater(m.ctx)
+		return m, tea.Batch(m.onFeed(&msg), m.feed.receiveLater(m.ctx))
 	case askedMsg:
 		return m, m.onAsked(&msg)
 	case endedMsg:
 		m.onEnded(&msg)
+	case foreseenMsg:
+		if c, ok := m.dialog.(*confirm); ok && c == msg.of {
+			return m, c.foreseen(m, &msg)
+		}
+	case whyMsg:
+		if d, ok := m.dialog.(*whyBox); ok && d == msg.of {
+			d.answered(m, &msg)
+		}
 	case extraMsg:
 		if msg.err != nil {
 			m.say(picture.Failed, m.s(words.ExtraFailed, msg.label, cells.Clean(msg.err.Error())), longer)
@@ -92,13 +99,13 @@ func (m *model) onKey(k tea.KeyPressMsg) tea.Cmd {
 }
 
 // onFeed takes a batch.
-func (m *model) onFeed(b *feedMsg) {
+func (m *model) onFeed(b *feedMsg) (cmd tea.Cmd) {
 	if b.status != nil {
 		m.st, m.got = b.status, b.at
 		m.down = ""
 		m.keepCursor()
 		if c, ok := m.dialog.(*confirm); ok {
-			c.look(m)
+			cmd = c.look(m)
 		}
 		for id, label := range m.waiting {
 			if op := picture.Op(m.st, id); op != nil && op.State != cluster.OpRunning {
@@ -120,6 +127,7 @@ func (m *model) onFeed(b *feedMsg) {
 			m.down = cells.Clean(l.err.Error())
 		}
 	}
+	return cmd
 }
 
 // keepCursor sees to it that something is selected.

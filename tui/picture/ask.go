@@ -45,6 +45,52 @@ func WhyNot(t words.Text, st *api.Status, v cluster.Verb, g *api.Group) string {
 	return ""
 }
 
+// WhyNotServer is WhyNot for the operations on a server, and on the whole cluster.
+func WhyNotServer(t words.Text, st *api.Status, v cluster.Verb, s *api.Server) string {
+	switch {
+	case v != cluster.VerbShutdownCluster && s == nil:
+		return t.S(words.WhyNoServer)
+	case !st.Quorum && v == cluster.VerbReturn && s.Name == st.Server:
+		return t.S(words.WhyForce, s.Name)
+	case !st.Quorum:
+		return t.S(words.WhyNoQuorum)
+	case st.Phase == string(cluster.PhaseStopping):
+		return t.S(words.WhyStoppingCluster)
+	case v == cluster.VerbShutdownCluster:
+		return ""
+	}
+	state, is := cluster.ServerState(s.State), t.S(OfServer(st, s).Word)
+	absent := state == cluster.ServerStopped || state == cluster.ServerDown
+	switch v {
+	case cluster.VerbReturn:
+		switch {
+		case absent:
+			return t.S(words.WhyNotThere, s.Name, is)
+		case state == cluster.ServerLeaving || state == cluster.ServerReturning:
+			return t.S(words.WhyBusy, s.Name, is)
+		case state != cluster.ServerDetached:
+			return t.S(words.WhyInAlready, s.Name)
+		}
+	case cluster.VerbDisconnect:
+		if absent || state == cluster.ServerLeaving {
+			return t.S(words.WhyBusy, s.Name, is)
+		}
+	case cluster.VerbShutdown:
+		if absent {
+			return t.S(words.WhyBusy, s.Name, is)
+		}
+	}
+	return ""
+}
+
+// Supposed is an operation on a server, or on the cluster, as a forecast wants it.
+func Supposed(v cluster.Verb, server string) string {
+	if v == cluster.VerbShutdownCluster {
+		return "shutdown --cluster"
+	}
+	return string(v) + " " + server
+}
+
 // FirstOnline is the online server of highest priority in the group's policy, other
 // than the one named; "" where there is none.
 func FirstOnline(st *api.Status, g *api.Group, other string) string {
@@ -69,7 +115,13 @@ func Addresses(g *api.Group) []string {
 
 // CommandLine is what does the same from a shell.
 func CommandLine(v cluster.Verb, group, server string) string {
-	s := "baton " + string(v) + " " + quote(group)
+	if v == cluster.VerbShutdownCluster {
+		return "baton shutdown --cluster"
+	}
+	s := "baton " + string(v)
+	if group != "" {
+		s += " " + quote(group)
+	}
 	if server != "" {
 		s += " " + quote(server)
 	}

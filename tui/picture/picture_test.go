@@ -147,3 +147,48 @@ func TestCommandLine(t *testing.T) {
 		}
 	}
 }
+
+// A command line does what the dialog above it does.
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		verb          cluster.Verb
+		group, server string
+		want          string
+	}{
+		{cluster.VerbMove, "web", "node2", "baton move web node2"},
+		{cluster.VerbStop, "a b", "", "baton stop 'a b'"},
+		{cluster.VerbReturn, "", "node3", "baton return node3"},
+		{cluster.VerbDisconnect, "", "node3", "baton disconnect node3"},
+		{cluster.VerbShutdown, "", "node3", "baton shutdown node3"},
+		{cluster.VerbShutdownCluster, "", "", "baton shutdown --cluster"},
+	} {
+		if got := CommandLine(c.verb, c.group, c.server); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.verb, got, c.want)
+		}
+	}
+}
+
+// Each way that a group may go is told, and no group gone is told too.
+func TestEffects(t *testing.T) {
+	f := cluster.Forecast{
+		Runs: []cluster.ForeseenRun{
+			{Round: 1, Step: cluster.Step{Kind: cluster.StepRecover, Group: "r", Server: "s1"}},
+			{Round: 1, Step: cluster.Step{Kind: cluster.StepStop, Group: "a", Server: "s1"}},
+		},
+		Moves: []cluster.ForeseenMove{
+			{Group: "a", From: "s1", To: "s2", State: cluster.GroupOnline},
+			{Group: "b", To: "s2", State: cluster.GroupOnline},
+			{Group: "c", From: "s1", State: cluster.GroupStopped, Reason: "nowhere\x1b"},
+			{Group: "d", From: "s1", To: "s1", State: cluster.GroupFailed, Reason: "stuck"},
+			{Group: "e", From: "s1", To: "s1", State: cluster.GroupOnline},
+		},
+	}
+	got := strings.Join(Effects(words.English, &f), "\n")
+	want := "r: start script with RECOVER on s1\na: stops on s1, starts on s2\nb: starts on s2\nc: stops on s1 (nowhere)\nd: failed (stuck)\ne: starts on s1"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if got := Effects(words.English, &cluster.Forecast{}); len(got) != 1 || got[0] != "No group stops or moves." {
+		t.Errorf("nothing: %q", got)
+	}
+}

@@ -85,6 +85,17 @@ func OneDown(at time.Time, n int) *api.Status {
 	return st
 }
 
+// Detached: node3 has booted after its failure, and waits to be returned.
+func Detached(at time.Time, n int) *api.Status {
+	st := OneDown(at, n)
+	last := &st.Servers[n-1]
+	last.State, last.Since, last.HeardMS = string(cluster.ServerDetached), ago(at, 3*time.Minute), 40
+	last.Reason, last.SameRules = "it failed at 14:02:03 and has booted again", true
+	healthy := Healthy(at, n)
+	st.Paths = healthy.Paths
+	return st
+}
+
 // Mixed: one group starts, one has failed, one was stopped by an operator.
 func Mixed(at time.Time, n int) *api.Status {
 	st := Healthy(at, n)

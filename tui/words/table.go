@@ -246,7 +246,6 @@ const (
 	WhyNoServer
 	WhyInAlready
 	WhyNotThere
-	WhyServerBusy
 	WhyStoppingCluster
 	WhyForce
 
@@ -464,13 +463,13 @@ var table = [last][2]string{
 	KeyReturn:           {"return server", "サーバ復帰"},
 	KeyDisconnect:       {"disconnect", "サーバ切離し"},
 	KeyShutdown:         {"shut down", "サーバ停止"},
-	KeyShutdownCluster:  {"shut cluster down", "クラスタ停止"},
+	KeyShutdownCluster:  {"shut down all", "クラスタ停止"},
 	KeyWhy:              {"why", "理由"},
 	KeyServerActions:    {"server actions", "サーバの操作"},
 	ReturnHint:          {"a %s return", "a %s 復帰"},
-	ReturnIs:            {"Takes %s back into the cluster. Groups do not move back by themselves, unless failback is auto.", "%s をクラスタに復帰させます。自動フェイルバックの指定がなければグループは移動しません。"},
-	DisconnectIs:        {"Takes %s out of the cluster. It stays out, over reboots too, until an operator returns it.", "%s をクラスタから切り離します。操作者が復帰させるまで、再起動しても切離しのままです。"},
-	ShutdownIs:          {"Its groups leave %s, then batond ends there. It joins again by itself when it boots.", "グループを %s から移し、batond を終了します。次に起動したとき自動でクラスタに加わります。"},
+	ReturnIs:            {"Takes %s back into the cluster. Groups do not move back by themselves, unless failback is auto.", "%s をクラスタに復帰させます。\n自動フェイルバックの指定がなければグループは移動しません。"},
+	DisconnectIs:        {"Takes %s out of the cluster. It stays out, over reboots too, until an operator returns it.", "%s をクラスタから切り離します。\n操作者が復帰させるまで、再起動しても切離しのままです。"},
+	ShutdownIs:          {"Its groups leave %s, then batond ends there. It joins again by itself when it boots.", "グループを %s から移し、batond を終了します。\n次に起動したとき自動でクラスタに加わります。"},
 	ShutdownClusterIs:   {"Every group stops, all at the same time; then batond ends on all %d servers.", "すべてのグループを同時に停止し、%d 台すべての batond を終了します。"},
 	TypeServer:          {"Type the server's name to go on:  %s", "続けるにはサーバ名を入力:  %s"},
 	TypeCluster:         {"Type the cluster's name to go on:  %s", "続けるにはクラスタ名を入力:  %s"},
@@ -506,7 +505,6 @@ var table = [last][2]string{
 	WhyNoServer:        {"no server is selected", "サーバが選択されていません"},
 	WhyInAlready:       {"%s is in the cluster already", "%s はすでにクラスタに入っています"},
 	WhyNotThere:        {"%s is %s: boot it first", "%s は %s です。先に起動してください"},
-	WhyServerBusy:      {"%s is %s now", "%s は現在 %s です"},
 	WhyStoppingCluster: {"the cluster is being shut down", "クラスタは終了処理中です"},
 	WhyForce:           {"no quorum: nobody may decide now. If the other servers are surely off:  baton return %s --force", "過半数がないため、今は誰も決定できません。他のサーバが確実に停止しているなら:  baton return %s --force"},
 

@@ -1,0 +1,71 @@
+package console
+
+import (
+	"errors"
+
+	tea "charm.land/bubbletea/v2"
+
+	"baton/daemon/api"
+	"baton/tui/cells"
+	"baton/tui/picture"
+	"baton/tui/words"
+)
+
+// whyBox shows the cluster's sentence about a group: why it is where it is, and what
+// would bring it elsewhere.
+type whyBox struct {
+	group string
+	text  string // "" until the answer comes
+	kind  picture.Kind
+}
+
+// askWhy opens the box and asks.
+func (m *model) askWhy() tea.Cmd {
+	d := &whyBox{group: m.group}
+	m.dialog = d
+	client, ctx := m.client, m.ctx
+	if client == nil {
+		d.text, d.kind = m.trouble(), picture.Caution
+		return nil
+	}
+	return func() tea.Msg {
+		ctx, cancel := bounded(ctx)
+		defer cancel()
+		text, err := client.Why(ctx, d.group)
+		return whyMsg{of: d, text: text, err: err}
+	}
+}
+
+func (d *whyBox) answered(m *model, msg *whyMsg) {
+	var refused *api.Error
+	switch {
+	case msg.err == nil:
+		d.text = cells.Clean(msg.text)
+	case errors.As(msg.err, &refused):
+		d.text, d.kind = cells.Clean(refused.Error()), picture.Caution
+	default:
+		d.text, d.kind = m.s(words.WhyUnknown, cells.Clean(msg.err.Error())), picture.Caution
+	}
+}
+
+func (d *whyBox) draw(m *model, w int) (title string, body, foot []string) {
+	title = bold(m.s(words.WhyTitle, m.th.cut(cells.Clean(d.group), w/2)))
+	foot = []string{"", dim(m.s(words.AnyKeyCloses))}
+	switch {
+	case d.text == "":
+		body = []string{dim(m.s(words.WhyAsked))}
+	case d.kind == picture.Caution:
+		body = m.cautious(d.text, w, 8)
+	default:
+		body = cells.Wrap(d.text, w-1, 12, m.th.tail())
+	}
+	return title, body, foot
+}
+
+// key closes the box; a key that is held down is no answer to what it has just opened.
+func (d *whyBox) key(m *model, k tea.KeyPressMsg) tea.Cmd {
+	if !k.IsRepeat {
+		m.dialog = nil
+	}
+	return nil
+}
