@@ -1,6 +1,7 @@
 package picture_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -141,29 +142,13 @@ func TestCommandLine(t *testing.T) {
 		"baton move web node2":       picture.CommandLine(cluster.VerbMove, "web", "node2"),
 		"baton start 受注API":          picture.CommandLine(cluster.VerbStart, "受注API", ""),
 		`baton stop 'it'\''s; $(x)'`: picture.CommandLine(cluster.VerbStop, "it's; $(x)", ""),
+		"baton return node3":         picture.CommandLine(cluster.VerbReturn, "", "node3"),
+		"baton disconnect node3":     picture.CommandLine(cluster.VerbDisconnect, "", "node3"),
+		"baton shutdown node3":       picture.CommandLine(cluster.VerbShutdown, "", "node3"),
+		"baton shutdown --cluster":   picture.CommandLine(cluster.VerbShutdownCluster, "", ""),
 	} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-}
-
-// A command line does what the dialog above it does.
-func TestCommandLine(t *testing.T) {
-	for _, c := range []struct {
-		verb          cluster.Verb
-		group, server string
-		want          string
-	}{
-		{cluster.VerbMove, "web", "node2", "baton move web node2"},
-		{cluster.VerbStop, "a b", "", "baton stop 'a b'"},
-		{cluster.VerbReturn, "", "node3", "baton return node3"},
-		{cluster.VerbDisconnect, "", "node3", "baton disconnect node3"},
-		{cluster.VerbShutdown, "", "node3", "baton shutdown node3"},
-		{cluster.VerbShutdownCluster, "", "", "baton shutdown --cluster"},
-	} {
-		if got := CommandLine(c.verb, c.group, c.server); got != c.want {
-			t.Errorf("%s: got %q, want %q", c.verb, got, c.want)
 		}
 	}
 }
@@ -183,12 +168,12 @@ func TestEffects(t *testing.T) {
 			{Group: "e", From: "s1", To: "s1", State: cluster.GroupOnline},
 		},
 	}
-	got := strings.Join(Effects(words.English, &f), "\n")
+	got := strings.Join(picture.Effects(words.English, &f), "\n")
 	want := "r: start script with RECOVER on s1\na: stops on s1, starts on s2\nb: starts on s2\nc: stops on s1 (nowhere)\nd: failed (stuck)\ne: starts on s1"
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if got := Effects(words.English, &cluster.Forecast{}); len(got) != 1 || got[0] != "No group stops or moves." {
+	if got := picture.Effects(words.English, &cluster.Forecast{}); len(got) != 1 || got[0] != "No group stops or moves." {
 		t.Errorf("nothing: %q", got)
 	}
 }
