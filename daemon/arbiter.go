@@ -76,10 +76,14 @@ func (a *arbiter) note(err error) {
 	}
 }
 
-// state is how the tie-breaker does, for the picture.
-func (a *arbiter) state() (ok bool, text string) {
+// word is how the tie-breaker does, for the picture: "ok", "lost", "" where there is
+// none.
+func (a *arbiter) word() string {
 	if a == nil || a.register == nil {
-		return false, ""
+		return ""
 	}
-	return a.register.State()
+	if ok, _ := a.register.State(); !ok {
+		return "lost"
+	}
+	return "ok"
 }

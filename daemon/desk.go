@@ -35,6 +35,7 @@ type desk struct {
 	figures func() [][]pathFigures
 	// seen is told of every view that the desk takes; nil: nobody wants it.
 	seen func(*node.View)
+	tie  *arbiter // nil: none
 	*book
 
 	wake chan struct{} // capacity 1: a new watcher wants its first picture
@@ -132,7 +133,7 @@ func (d *desk) picture(v node.View) *api.Status {
 	d.mu.Unlock()
 	return makePicture(scene{
 		Conf: d.conf, Times: d.times, View: v, Wall: time.Now().UnixMilli(), Version: d.version,
-		Figures: d.figures(), Took: took,
+		Figures: d.figures(), Took: took, Tie: d.tie.word(),
 	})
 }
 

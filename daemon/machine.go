@@ -45,6 +45,7 @@ func (m *machine) Extend(session uint64, end lease.Instant) bool {
 		return false
 	}
 	m.lease.Store(int64(end))
+	m.noteQuorum()
 	return true
 }
 

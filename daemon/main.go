@@ -39,6 +39,8 @@ func main() {
 		case "step":
 			usualScore()
 			os.Exit(runner.Main(os.Args[2:]))
+		case witnessFlag, "-witness":
+			os.Exit(runWitness(os.Args[2:]))
 		}
 	}
 	os.Exit(run(os.Args[1:]))

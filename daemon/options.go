@@ -31,6 +31,7 @@ type options struct {
 const usage = `batond runs one server of a baton cluster, in the foreground.
 
 usage: batond --config FILE [--server NAME] [--state-dir DIR] [--socket PATH]
+       batond --witness [--listen ADDRESS] [--keys DIR] [--state-dir DIR]
 
 `
 

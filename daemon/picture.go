@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -32,6 +33,8 @@ type scene struct {
 	// Figures of the paths to this server: by the sender's place in the
 	// configuration, then by path. Nil or short: not known.
 	Figures [][]pathFigures
+	// Tie is the state of the tie-breaker; "" where there is none.
+	Tie string
 	// Took is how long steps took that were run here.
 	Took map[tookKey]time.Duration
 }
@@ -56,7 +59,7 @@ func makePicture(s scene) *api.Status {
 		Revision: st.Revision, Phase: string(st.Phase), Quorum: v.Quorum, Leader: v.Leader,
 		Epoch: v.Epoch.Number, Term: v.Term, Waiting: v.Waiting,
 		LeaseMS: max(0, v.Lease.Milliseconds()), IntervalMS: s.Times.Round.Milliseconds(), TimeoutMS: s.Times.Timeout.Milliseconds(),
-		Tiebreaker: api.Tiebreaker{Kind: s.Conf.Tiebreaker.Kind, State: "none"},
+		Tiebreaker: api.Tiebreaker{Kind: s.Conf.Tiebreaker.Kind, State: cmp.Or(s.Tie, "none")},
 		Ops:        st.Ops,
 		Servers:    make([]api.Server, 0, len(s.Conf.Servers)),
 		Groups:     make([]api.Group, 0, len(s.Conf.Groups)),

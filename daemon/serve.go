@@ -70,6 +70,9 @@ func serve(o options, c *conf.Config, id identity, keys []conf.Key, log *slog.Lo
 		return fmt.Errorf("state directory %s: %w", id.stateDir, err)
 	}
 
+	if err := m.openTie(c, id, keys, log, &tidy); err != nil {
+		return err
+	}
 	if err := m.openNetwork(c, id, keys, log, &tidy); err != nil {
 		return err
 	}

@@ -47,7 +47,8 @@ var rules = []rule{
 	{from: "daemon/resource", may: []string{"core/cluster", "daemon/resource"}},
 	{from: "daemon/runner", may: []string{"core/cluster", "daemon/cgroup", "daemon/guard/page", "daemon/resource", "daemon/script"}},
 	{from: "daemon", may: []string{"core", "conf", "daemon"}},
-	{from: "tui", may: []string{"tui", "daemon/api", "core/cluster", "conf"}},
+	// baton disk init prepares a device without a daemon.
+	{from: "tui", may: []string{"tui", "daemon/api", "daemon/tiebreak/disk", "core/cluster", "conf"}},
 	{from: "contrib", may: []string{"contrib", "core", "conf", "daemon", "tui"}},
 }
 

@@ -132,7 +132,7 @@ func newRoot(sys *system) *cobra.Command {
 		o.why(), o.simulate(), explainCommand(sys),
 		o.start(), o.stop(), o.move(), o.failover(), o.restart(),
 		o.returning(), o.disconnect(), o.shutdown(),
-		checkCommand(sys), keygenCommand(sys), versionCommand(sys),
+		checkCommand(sys), keygenCommand(sys), diskCommand(sys), versionCommand(sys),
 	)
 	for _, c := range append(root.Commands(), root) {
 		if c.Args != nil {
