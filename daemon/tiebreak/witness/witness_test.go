@@ -237,6 +237,12 @@ func (p *tap) pass(b []byte, toWitness bool) bool {
 	return p.lose == nil || !p.lose(p.n, toWitness)
 }
 
+func (p *tap) setLoss(lose func(n int, toWitness bool) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose = lose
+}
+
 func (p *tap) addr() netip.AddrPort { return p.LocalAddr().(*net.UDPAddr).AddrPort() }
 
 func (p *tap) requests() [][]byte {
@@ -438,7 +444,7 @@ func TestLoss(t *testing.T) {
 	b := newBed(t, "payroll")
 	p := newTap(t, b.at)
 	dice := rand.New(rand.NewPCG(1, 2))
-	p.lose = func(int, bool) bool { return dice.IntN(4) == 0 }
+	p.setLoss(func(int, bool) bool { return dice.IntN(4) == 0 })
 	c, err := NewClient(Config{Addresses: []netip.AddrPort{p.addr()}, Keys: [][]byte{secret("payroll")}})
 	if err != nil {
 		t.Fatal(err)
@@ -496,7 +502,7 @@ func TestKeyChange(t *testing.T) {
 func TestAddresses(t *testing.T) {
 	b := newBed(t, "payroll")
 	p := newTap(t, b.at)
-	p.lose = func(int, bool) bool { return true }
+	p.setLoss(func(int, bool) bool { return true })
 	c, err := NewClient(Config{Addresses: []netip.AddrPort{p.addr(), b.at}, Keys: [][]byte{secret("payroll")}})
 	if err != nil {
 		t.Fatal(err)
