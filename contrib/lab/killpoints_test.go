@@ -1,0 +1,81 @@
+package lab_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"baton/core/cluster"
+)
+
+// killPoints are moments of a move, after its acceptance, which takes some 200 ms in
+// all: the stop is journalled, its process starts, its script runs, the result is
+// written and agreed on; the same for the start.
+const (
+	killPoints = 7 // for each of source, target and leader
+	killEvery  = 32 * time.Millisecond
+)
+
+// TestKillDuringMove kills batond -9 at points spread over a move, on the source, on the
+// target and on the leader. Mostly it is started again, as init does: then the move is
+// carried out as if nothing had been, each script run once. Where it is not, the server
+// is lost. Always the group is online on exactly one server in the end, and the request
+// has been carried out or has failed, and whoever asks is told.
+func TestKillDuringMove(t *testing.T) {
+	t.Parallel()
+	for n, role := range []string{"source", "target", "leader"} {
+		t.Run(role, func(t *testing.T) {
+			t.Parallel()
+			p := newPlay(t, 3, "")
+			for i := range killPoints {
+				after := time.Duration(i)*killEvery + time.Duration(n)*killEvery/3
+				again := i%3 != 2
+				p.scenario(fmt.Sprintf("after %s, again %t", after, again), func() { p.killDuringMove(role, after, again) })
+			}
+			p.Verify()
+		})
+	}
+}
+
+func (p *play) killDuringMove(role string, after time.Duration, again bool) {
+	p.stage.Helper()
+	victim := map[string]string{"source": "server1", "target": "server2", "leader": p.Leader()}[role]
+	// Every other time the server that is asked is the one that is killed.
+	asked := p.Other(victim)
+	if after/killEvery%2 == 1 {
+		asked = victim
+	}
+	move := p.request(cluster.VerbMove, "A", "server2", asked)
+	time.Sleep(after)
+	p.KillBatond(victim)
+	if again {
+		time.Sleep(100 * time.Millisecond) // RestartSec of the unit file
+		p.StartBatond(victim)
+	}
+	ctx, cancel := contextOf(playLimit)
+	defer cancel()
+	op, err := move.Outcome(ctx)
+	must(p.stage.T, err)
+	p.stage.Logf("%s asked, %s killed: %s: %s: %s", asked, victim, op.String(), op.State, op.Text)
+	if op.State != cluster.OpDone && op.State != cluster.OpFailed || op.Text == "" {
+		p.stage.Errorf("%s: %s: %q, want done or failed, and a reason", op.String(), op.State, op.Text)
+	}
+	if again {
+		if op.State != cluster.OpDone {
+			p.stage.Errorf("%s: %s: %s, want done", op.String(), op.State, op.Text)
+		}
+		p.rest(at("server2", "server2", "server1"))
+		p.ran("A stop server1 GROUPMOVE", "A start server2 START")
+		return
+	}
+	// The victim is lost, whatever had become of the move by then.
+	switch victim {
+	case "server1":
+		p.rest(at("server2", "server2", "server2", victim, "down"))
+	case "server2":
+		p.rest(at("server1", "server1", "server1", victim, "down"))
+	default:
+		p.rest(at("server2", "server2", "server1", victim, "down"))
+		p.ran("A stop server1 GROUPMOVE", "A start server2 START")
+	}
+}
