@@ -35,7 +35,7 @@ type Config struct {
 	// Servers are the names, by server number - 1.
 	Servers []string
 	Self    int // number of this server
-	// Timeout is heartbeat.timeout. A missing server has to be silent for a fifth of
+	// Timeout is heartbeat.timeout. A missing server has to be silent for a tenth of
 	// it, in which four requests are sent.
 	Timeout time.Duration
 }
@@ -75,9 +75,10 @@ func (p *Pinger) State() (ok bool, text string) {
 }
 
 // patience is how long an address has to stay silent to count as silent, and interval
-// the time between two requests: three may be lost.
+// the time between two requests: three may be lost. A survivor has about a fifth of
+// Timeout for its claim if its own groups are to go on meanwhile (package lease).
 func (p *Pinger) patience() (patience, interval time.Duration) {
-	d := p.cfg.Timeout / 5
+	d := p.cfg.Timeout / 10
 	return d, d / 4
 }
 
