@@ -35,6 +35,11 @@ func (l *Lab) startCluster() error {
 	if err := l.configure(); err != nil {
 		return err
 	}
+	if l.tie != nil {
+		if err := l.StartTieWitness(); err != nil {
+			return err
+		}
+	}
 	for _, s := range l.Servers {
 		if err := s.startPrograms(); err != nil {
 			return err

@@ -55,6 +55,7 @@ func (l *Lab) configText(key string) string {
 	if o.ReturnAuto {
 		fmt.Fprintf(&b, "\n[recovery]\nreturn = \"auto\"\n")
 	}
+	b.WriteString(l.tiebreakerText())
 	for _, s := range l.Servers {
 		var lans []string
 		for _, n := range l.interconnects() {

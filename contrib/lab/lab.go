@@ -47,6 +47,8 @@ type Options struct {
 	Config string
 	// ReturnAuto sets recovery.return = "auto".
 	ReturnAuto bool
+	// Tiebreaker is tiebreaker.kind: "witness", "disk", "ping" or "none"; "" leaves it out.
+	Tiebreaker string
 	// Bare starts the servers without batond.
 	Bare bool
 }
@@ -96,6 +98,9 @@ type Lab struct {
 	client  *machine
 	gateway *machine
 	holders *holderWatch
+	tie     *tieHost // nil: the tie-breaker is no witness
+	// clusterDisk is the file of the tie-breaker "disk", "" for other kinds.
+	clusterDisk string
 
 	mu         sync.Mutex
 	complaints []error
@@ -149,6 +154,9 @@ func (l *Lab) build() error {
 	}
 	if l.gateway, err = l.addMachine("gateway", Gateway); err != nil {
 		return err
+	}
+	if err := l.prepareTiebreaker(); err != nil {
+		return fmt.Errorf("tie-breaker: %w", err)
 	}
 	l.holders = newHolderWatch(l.complain)
 	for _, g := range l.opts.Groups {
@@ -249,7 +257,7 @@ func (l *Lab) ClientDo(f func() error) error { return within(l.client.ns, f) }
 
 // DropOneWay loses what goes from one machine to another, and nothing of the other
 // direction. Machines are server names, "client" and "gateway"; without networks: on
-// all that both are on. Loss with a percentage loses that many packets, 0 none.
+// all that both are on. "witness" is the tie-breaker's, if it is one. Loss with a percentage loses that many packets, 0 none.
 func (l *Lab) DropOneWay(from, to string, networks ...string) error {
 	return l.Loss(100, from, to, networks...)
 }
@@ -287,8 +295,11 @@ func (l *Lab) Cut(a, b string, networks ...string) error {
 func (l *Lab) Heal() error { return l.room.clearDrops() }
 
 func (l *Lab) isOn(name, network string) bool {
-	if name == "client" || name == "gateway" {
+	switch {
+	case name == "client" || name == "gateway":
 		return network == Public
+	case name == "witness":
+		return l.tie != nil
 	}
 	s := l.Server(name)
 	return s != nil && s.Addr(network).IsValid()
@@ -345,6 +356,7 @@ func (l *Lab) Close() {
 	if l.holders != nil {
 		l.holders.close()
 	}
+	l.closeTiebreaker()
 	for _, m := range []*machine{l.client, l.gateway} {
 		if m != nil {
 			m.close()

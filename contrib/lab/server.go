@@ -33,6 +33,8 @@ type Server struct {
 	batond  *daemon         // nil: never started in this life
 	pulled  map[string]bool // by network
 	stalled bool
+
+	diskLost bool // no link to the CLUSTER partition; changed by the lab's one user alone
 }
 
 // life is a server from power on to power off.
@@ -99,6 +101,9 @@ func (s *Server) Boot() error {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
+	}
+	if err := s.showDisk(); err != nil {
+		return err
 	}
 	if err := os.WriteFile(boot, []byte(newUUID()+"\n"), 0o444); err != nil {
 		return err

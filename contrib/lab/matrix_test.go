@@ -1,0 +1,485 @@
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"baton/conf"
+	"baton/contrib/lab"
+	"baton/core/cluster"
+	"baton/daemon/api"
+)
+
+// matrixAll in the environment (BATON_LAB_MATRIX=all) runs every line of the matrix;
+// without it only those that `make test` has time for.
+const matrixAll = "BATON_LAB_MATRIX"
+
+// The matrix: how many servers, which tie-breaker, which fault. Each line says what
+// must come of it, and ends with Verify.
+func TestMatrix(t *testing.T) {
+	all := os.Getenv(matrixAll) == "all"
+	limit := make(chan struct{}, 2) // two clusters at a time: more would measure the machine
+	for _, f := range faults {
+		for _, size := range sizes {
+			if !f.fits(size) || !all && !slices.Contains(f.always, size) {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/%s", f.name, size), func(t *testing.T) {
+				t.Parallel()
+				limit <- struct{}{}
+				defer func() { <-limit }()
+				timeout := f.timeout
+				if timeout == 0 {
+					timeout = time.Second
+				}
+				m := &match{T: t, size: size, Cluster: lab.Start(t, lab.Servers(size.servers), lab.Tiebreaker(size.kind),
+					lab.Timeout(timeout), lab.ReturnAuto())}
+				m.timeout = timeout
+				f.play(m)
+				m.Verify()
+			})
+		}
+	}
+}
+
+// size is a cluster of the matrix.
+type size struct {
+	servers int
+	kind    string
+}
+
+func (s size) String() string { return fmt.Sprintf("%d %s", s.servers, s.kind) }
+
+// isFull: the tie-breaker lets at most one half go on, and one if it can be reached.
+func (s size) isFull() bool { return s.kind == conf.TiebreakerDisk || s.kind == conf.TiebreakerWitness }
+
+var (
+	twoWitness = size{2, conf.TiebreakerWitness}
+	twoDisk    = size{2, conf.TiebreakerDisk}
+	twoPing    = size{2, conf.TiebreakerPing}
+	twoNone    = size{2, conf.TiebreakerNone}
+	sizes      = []size{
+		twoWitness, twoDisk, twoPing, twoNone, {3, conf.TiebreakerNone}, {3, conf.TiebreakerWitness},
+		{4, conf.TiebreakerNone}, {4, conf.TiebreakerWitness}, {5, conf.TiebreakerNone}, {5, conf.TiebreakerWitness},
+	}
+)
+
+// fault is a column of the matrix.
+type fault struct {
+	name    string
+	play    func(m *match)
+	fits    func(size) bool
+	always  []size        // in every `make test`
+	timeout time.Duration // heartbeat.timeout, 0 for 1 s
+}
+
+func anySize(size) bool      { return true }
+func isTwoFull(s size) bool  { return s.servers == 2 && s.isFull() }
+func hasWitness(s size) bool { return s == twoWitness }
+func isHalvable(s size) bool { return s.servers%2 == 0 && s.kind != conf.TiebreakerPing }
+func isMajority(s size) bool { return s.servers > 2 || s.kind != conf.TiebreakerNone }
+
+var faults = []fault{
+	{name: "power cut, leader", play: func(m *match) { m.powerCut(m.Leader()) }, fits: anySize, always: []size{twoWitness, twoPing}},
+	{name: "power cut, not leader", play: func(m *match) { m.powerCut(m.Other(m.Leader())) }, fits: anySize, always: []size{twoDisk, twoNone}},
+	{name: "interconnects cut", play: (*match).interconnectsCut, fits: anySize, always: []size{twoWitness}},
+	{name: "halves cut apart", play: (*match).halves, fits: isHalvable, always: []size{twoWitness, twoDisk, {4, conf.TiebreakerWitness}}},
+	{name: "leader cut off", play: func(m *match) { m.cutOff(m.Leader()) }, fits: isMajority, always: []size{twoWitness}},
+	{name: "not leader cut off", play: func(m *match) { m.cutOff(m.Other(m.Leader())) }, fits: isMajority},
+	{name: "one way, from leader", play: func(m *match) { m.oneWay(m.Leader(), true) }, fits: isMajority, always: []size{twoDisk}},
+	{name: "one way, to leader", play: func(m *match) { m.oneWay(m.Leader(), false) }, fits: isMajority},
+	{name: "batond stalled", play: (*match).batondStalled, fits: isMajority, always: []size{twoWitness}},
+	{name: "server stalled", play: (*match).serverStalled, fits: isMajority, timeout: 3 * time.Second, always: []size{twoDisk}},
+	{name: "quick reboot", play: (*match).quickReboot, fits: anySize, timeout: 3 * time.Second, always: []size{twoWitness}},
+	{name: "state lost", play: (*match).stateLost, fits: isMajority, always: []size{twoDisk}},
+	{name: "witness lost before", play: (*match).witnessBefore, fits: hasWitness, always: []size{twoWitness}},
+	{name: "witness lost during", play: (*match).witnessDuring, fits: hasWitness},
+	{name: "witness lost alone", play: (*match).witnessAlone, fits: func(s size) bool { return s.kind == conf.TiebreakerWitness }},
+	{name: "witness wiped", play: (*match).witnessWiped, fits: hasWitness, always: []size{twoWitness}},
+	{name: "disk lost before", play: (*match).diskBefore, fits: func(s size) bool { return s == twoDisk }, always: []size{twoDisk}},
+	{name: "cut and healed", play: (*match).cutAndHealed, fits: isTwoFull},
+	{name: "one and the other", play: (*match).oneAndTheOther, fits: isTwoFull},
+}
+
+// match is one line of the matrix under way.
+type match struct {
+	*testing.T
+	*lab.Cluster
+	size    size
+	timeout time.Duration
+}
+
+// names of the servers, but those given.
+func (m *match) names(but ...string) (out []string) {
+	for _, s := range m.Lab.Servers {
+		if !slices.Contains(but, s.Name) {
+			out = append(out, s.Name)
+		}
+	}
+	return out
+}
+
+// groups carried by a server now.
+func (m *match) groups(server string) (out []string) {
+	m.Helper()
+	for _, g := range m.WaitStatus("there is a quorum", func(s *api.Status) bool { return s.Quorum }).Groups {
+		if g.Server == server {
+			out = append(out, g.Name)
+		}
+	}
+	return out
+}
+
+// others are the groups that a server does not carry.
+func (m *match) others(server string) (out []string) {
+	m.Helper()
+	mine := m.groups(server)
+	for _, g := range m.Options().Groups {
+		if !slices.Contains(mine, g.Name) {
+			out = append(out, g.Name)
+		}
+	}
+	return out
+}
+
+// untouched probes groups; the result fails the test if one was interrupted meanwhile.
+func (m *match) untouched(groups []string) (check func()) {
+	m.Helper()
+	probes := map[string]*lab.Probe{}
+	for _, g := range groups {
+		probes[g] = m.Probe(g)
+	}
+	return func() {
+		m.Helper()
+		for g, p := range probes {
+			if gap := p.Stop(); gap.Duration() > 400*time.Millisecond {
+				m.T.Errorf("%s, which runs on a surviving server, was interrupted: %s", g, gap)
+			}
+		}
+	}
+}
+
+// goesOnWithoutOne says whether the cluster goes on without one server.
+func (m *match) goesOnWithoutOne() bool {
+	return m.size.servers > 2 || m.size.kind != conf.TiebreakerNone
+}
+
+// allOn waits until every group is online on one of these servers.
+func (m *match) allOn(servers ...string) {
+	m.Helper()
+	m.WaitStatus(fmt.Sprintf("all groups are online on %s", servers), func(s *api.Status) bool {
+		return slices.Contains(servers, s.Server) && m.allOnline(s, servers)
+	})
+}
+
+func (m *match) allOnline(s *api.Status, servers []string) bool {
+	for _, g := range s.Groups {
+		if !slices.Contains(servers, g.Server) || !m.IsOnline(s, g.Name, g.Server) {
+			return false
+		}
+	}
+	return s.Quorum
+}
+
+// nothingRuns waits until no server has any group's address, and fails if one has it
+// again within the time in which a takeover would have come.
+func (m *match) nothingRuns() {
+	m.Helper()
+	time.Sleep(2*m.timeout + m.timeout/2)
+	for _, g := range m.Options().Groups {
+		if h := m.Holders(m.IP(g.Name)); len(h) > 0 {
+			m.T.Errorf("%s still has %s", h, g.Name)
+		}
+	}
+}
+
+// view is one server's own picture.
+func (m *match) view(server string) *api.Status {
+	m.Helper()
+	ctx, cancel := context.WithTimeout(m.T.Context(), 5*time.Second)
+	defer cancel()
+	s, err := m.Get(server).Client().Status(ctx)
+	if err != nil {
+		m.Fatalf("status of %s: %v", server, err)
+	}
+	return s
+}
+
+// mustSayWhy: a server without a quorum says in one sentence what it waits for.
+func (m *match) mustSayWhy(server string) {
+	m.Helper()
+	s := m.view(server)
+	m.T.Logf("%s: quorum %t, phase %s, waiting: %q", server, s.Quorum, s.Phase, s.Waiting)
+	if s.Quorum || strings.TrimSpace(s.Waiting) == "" {
+		m.T.Errorf("%s: quorum %t, waiting %q; want no quorum and a reason", server, s.Quorum, s.Waiting)
+	}
+}
+
+func (m *match) powerCut(victim string) {
+	survivors := m.names(victim)
+	lost := m.groups(victim)
+	check := m.untouched(m.others(victim))
+	var p *lab.Probe
+	if len(lost) > 0 {
+		p = m.Probe(lost[0])
+	}
+	m.PowerCut(victim)
+	if m.goesOnWithoutOne() {
+		m.allOn(survivors...)
+		if p != nil {
+			gap := p.Stop()
+			m.T.Logf("outage %s", gap)
+			if gap.Duration() > m.timeout+2*time.Second {
+				m.T.Errorf("outage %s at a timeout of %s", gap, m.timeout)
+			}
+		}
+		time.Sleep(m.timeout)
+		check()
+	} else {
+		m.nothingRuns()
+		m.mustSayWhy(survivors[0])
+	}
+	m.PowerOn(victim)
+	m.WaitAll()
+}
+
+func (m *match) interconnectsCut() {
+	check := m.untouched([]string{"A", "B", "C"})
+	must(m.T, m.CutAll(m.names(), lab.LAN1))
+	time.Sleep(2*m.timeout + m.timeout/2)
+	check()
+	must(m.T, m.Heal())
+	m.WaitAll()
+}
+
+// halves: the servers are cut into two halves, on all networks; both reach the
+// tie-breaker. Exactly one goes on, the other has stopped before.
+func (m *match) halves() {
+	a, b := m.names()[:m.size.servers/2], m.names()[m.size.servers/2:]
+	cut := func() {
+		for _, x := range a {
+			for _, y := range b {
+				must(m.T, m.Cut(x, y))
+			}
+		}
+	}
+	cut()
+	if !m.size.isFull() {
+		m.nothingRuns()
+		m.mustSayWhy(a[0])
+		m.mustSayWhy(b[0])
+	} else {
+		s := m.WaitStatus("all groups are online on one half", func(s *api.Status) bool {
+			return m.allOnline(s, a) || m.allOnline(s, b)
+		})
+		winner, loser := a, b
+		if slices.Contains(b, s.Server) {
+			winner, loser = b, a
+		}
+		m.T.Logf("%s goes on", winner)
+		time.Sleep(m.timeout)
+		m.allOn(winner...)
+		for _, name := range loser {
+			m.mustSayWhy(name)
+		}
+		m.logEvents(winner[0])
+	}
+	must(m.T, m.Heal())
+	m.WaitAll()
+	m.logEvents(b[0])
+}
+
+// logEvents shows the last events that a server tells.
+func (m *match) logEvents(server string) {
+	m.Helper()
+	ctx, cancel := context.WithTimeout(m.T.Context(), 5*time.Second)
+	defer cancel()
+	events, err := m.Get(server).Client().Events(ctx, 0, 1000)
+	must(m.T, err)
+	for _, e := range events[max(0, len(events)-12):] {
+		m.T.Logf("  %s says: %s", server, e.Text)
+	}
+}
+
+// cutOff: one server is cut off from everything but a disk.
+func (m *match) cutOff(victim string) {
+	survivors := m.names(victim)
+	hasDisk := m.size == twoDisk
+	check := func() {}
+	if !hasDisk {
+		check = m.untouched(m.others(victim))
+	}
+	must(m.T, m.CutOff(victim))
+	if hasDisk { // it may be the one that goes on, though no client reaches it
+		time.Sleep(3 * m.timeout)
+	} else {
+		m.allOn(survivors...)
+		check()
+		m.mustSayWhy(victim)
+	}
+	must(m.T, m.Heal())
+	m.WaitAll()
+}
+
+func (m *match) oneWay(from string, away bool) {
+	for _, to := range m.names(from) {
+		if away {
+			must(m.T, m.DropOneWay(from, to))
+		} else {
+			must(m.T, m.DropOneWay(to, from))
+		}
+	}
+	time.Sleep(m.timeout)
+	m.allOn(m.names()...)
+	must(m.T, m.Heal())
+	m.WaitAll()
+}
+
+// batondStalled: batond alone stands still; the guard stops its groups.
+func (m *match) batondStalled() {
+	victim := m.Leader()
+	check := m.untouched(m.others(victim))
+	must(m.T, m.Get(victim).Batond().Signal(unix.SIGSTOP))
+	m.allOn(m.names(victim)...)
+	check()
+	must(m.T, m.Get(victim).Batond().Signal(unix.SIGCONT))
+	m.WaitAll()
+}
+
+func (m *match) serverStalled() {
+	victim := m.Leader()
+	check := m.untouched(m.others(victim))
+	m.Stall(victim)
+	m.allOn(m.names(victim)...)
+	check()
+	m.Resume(victim)
+	m.WaitAll()
+}
+
+func (m *match) quickReboot() {
+	victim := m.Leader()
+	check := func() {}
+	if m.goesOnWithoutOne() {
+		check = m.untouched(m.others(victim))
+	}
+	m.PowerCut(victim)
+	m.PowerOn(victim)
+	m.WaitAll()
+	check()
+}
+
+func (m *match) stateLost() {
+	victim := m.Leader()
+	check := m.untouched(m.others(victim))
+	m.PowerCut(victim)
+	must(m.T, m.Get(victim).LoseState())
+	m.PowerOn(victim)
+	m.WaitAll()
+	check()
+}
+
+// witnessBefore: the witness is off when a server dies. The other one stops and says
+// why; it goes on when the witness is back.
+func (m *match) witnessBefore() {
+	victim := m.Leader()
+	check := m.untouched([]string{"A", "B", "C"})
+	m.WitnessOff()
+	time.Sleep(2 * m.timeout)
+	check()
+	m.PowerCut(victim)
+	m.nothingRuns()
+	m.mustSayWhy(m.Other())
+	m.WitnessOn()
+	m.allOn(m.Other())
+	m.PowerOn(victim)
+	m.WaitAll()
+}
+
+func (m *match) witnessDuring() {
+	victim := m.Leader()
+	m.PowerCut(victim)
+	time.Sleep(m.timeout / 4)
+	m.WitnessOff()
+	time.Sleep(2 * m.timeout)
+	m.WitnessOn()
+	m.allOn(m.names(victim)...)
+	m.PowerOn(victim)
+	m.WaitAll()
+}
+
+func (m *match) witnessAlone() {
+	check := m.untouched([]string{"A", "B", "C"})
+	for range 3 {
+		m.WitnessOff()
+		time.Sleep(m.timeout)
+		m.WitnessOn()
+		time.Sleep(m.timeout / 2)
+	}
+	check()
+	m.WaitAll()
+}
+
+// witnessWiped: the witness forgets everything while all is well; the servers tell it
+// again, and a server's death is survived as before.
+func (m *match) witnessWiped() {
+	m.oneDies(m.Leader()) // so that there is a later epoch to forget
+	m.WitnessWiped()
+	time.Sleep(3 * m.timeout)
+	m.WaitAll()
+	m.oneDies(m.Leader())
+}
+
+func (m *match) oneDies(victim string) {
+	m.Helper()
+	m.PowerCut(victim)
+	m.allOn(m.names(victim)...)
+	m.PowerOn(victim)
+	m.WaitAll()
+}
+
+// diskBefore: a server boots without the CLUSTER partition; the other one dies. It
+// stops and says why, and goes on when the partition is there.
+func (m *match) diskBefore() {
+	victim := m.Leader()
+	other := m.Other(victim)
+	m.PowerCut(other)
+	m.allOn(victim)
+	must(m.T, m.Get(other).LoseDisk())
+	m.PowerOn(other)
+	m.WaitAll()
+	m.PowerCut(victim)
+	m.nothingRuns()
+	m.mustSayWhy(other)
+	must(m.T, m.Get(other).FindDisk())
+	m.allOn(other)
+	m.PowerOn(victim)
+	m.WaitAll()
+}
+
+// cutAndHealed: all networks between the servers, again and again, for times around
+// the timeout.
+func (m *match) cutAndHealed() {
+	a, b := m.names()[0], m.names()[1]
+	for i := range 20 {
+		must(m.T, m.Cut(a, b))
+		time.Sleep(time.Duration(i%7+1) * m.timeout / 4)
+		must(m.T, m.Heal())
+		time.Sleep(time.Duration(i%3) * m.timeout / 4)
+	}
+	m.WaitAll()
+}
+
+// oneAndTheOther: each server in turn loses its power and comes back, ten times.
+func (m *match) oneAndTheOther() {
+	for i := range 10 {
+		m.oneDies(m.names()[i%2])
+	}
+	m.WaitServer(m.names()[0], cluster.ServerOnline)
+}
