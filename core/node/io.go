@@ -331,6 +331,13 @@ type View struct {
 	Running []cluster.Step // steps under way here
 }
 
+// Standing is whether the cluster decides, as this server sees it.
+type Standing struct {
+	Epoch   epoch.ID
+	Quorum  bool   // as View has it
+	Waiting string // without a quorum: for whom or what it waits
+}
+
 // Peer is another server as this one hears it.
 type Peer struct {
 	Name  string

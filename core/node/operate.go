@@ -175,7 +175,9 @@ func (n *Node) undecided(r request) *cluster.Refusal {
 // fault is an anomaly that has not been answered yet.
 type fault struct {
 	LocalFault
-	tries int
+	tries   int
+	session uint64 // under which the group ran
+	since   int64  // when the group had come online: a later start is not meant
 }
 
 // maxFaultTries bounds how often an anomaly is proposed: it is lost only with a
@@ -184,14 +186,19 @@ const maxFaultTries = 30
 
 func (n *Node) anomaly(f LocalFault) {
 	n.faults = slices.DeleteFunc(n.faults, func(o fault) bool { return o.Group == f.Group && o.Resource == f.Resource })
-	n.faults = append(n.faults, fault{LocalFault: f})
+	g := n.state.Group(f.Group)
+	if g == nil {
+		return
+	}
+	n.faults = append(n.faults, fault{LocalFault: f, session: n.id.Session, since: g.Since})
 	n.askFaults()
 }
 
 func (n *Node) askFaults() {
 	n.faults = slices.DeleteFunc(n.faults, func(f fault) bool {
 		g := n.state.Group(f.Group)
-		return g == nil || g.Server != n.name || g.State != cluster.GroupOnline || g.Degraded || f.tries > maxFaultTries
+		return g == nil || g.Server != n.name || g.State != cluster.GroupOnline || g.Since != f.since ||
+			n.id.Session != f.session || g.Degraded || f.tries > maxFaultTries
 	})
 	for i := range n.faults {
 		f := &n.faults[i]
@@ -304,7 +311,9 @@ func (n *Node) tryLeaving() {
 			return // the others are leaving too, and have to learn that they may (D11)
 		}
 	}
-	if n.isNeeded() && n.now.Mono.Sub(l.gone) < n.p.Timeout {
+	// A cluster that is being shut down cannot take the vote away, and may take as long
+	// as its scripts do.
+	if n.isNeeded() && (n.state.Phase == cluster.PhaseStopping || n.now.Mono.Sub(l.gone) < n.p.Timeout) {
 		return
 	}
 	n.out.Exit = true
@@ -313,7 +322,7 @@ func (n *Node) tryLeaving() {
 // isNeeded reports whether the voters that stay can do nothing without this server's
 // vote. It waits then until they have taken it away, for which they need it (D11).
 func (n *Node) isNeeded() bool {
-	if n.rn == nil || n.state.Phase != cluster.PhaseRunning || !n.members.IsVoter(n.id.Raft) || n.leave.removed {
+	if n.rn == nil || n.state.Phase == cluster.PhaseForming || !n.members.IsVoter(n.id.Raft) || n.leave.removed {
 		return false
 	}
 	stay := 0

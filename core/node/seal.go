@@ -1,8 +1,11 @@
 package node
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
+	"baton/core/cluster"
 	"baton/core/epoch"
 	"baton/core/lease"
 
@@ -357,6 +360,8 @@ func (n *Node) found(e epoch.ID, sup lease.Instant) {
 		return
 	}
 	n.half.founded = true
+	forced := n.forced != nil
+	with, without := n.halves()
 	term, index := n.lastLog()
 	state := n.state.Clone()
 	n.eachTail(func(en *pb.Entry) {
@@ -371,7 +376,37 @@ func (n *Node) found(e epoch.ID, sup lease.Instant) {
 	n.enter(e, n.id.Raft, hard, snap, func() {
 		n.support.Former = max(n.support.Former, n.support.Last, sup)
 		_ = n.rn.Campaign()
+		if !forced {
+			n.note(cluster.Event{
+				Severity: cluster.Warn, Code: cluster.CodeHalfGoesOn,
+				Text: fmt.Sprintf("the tie-breaker has let %s go on without %s (epoch %d)", with, without, e.Number),
+			})
+		}
 	})
+}
+
+// halves are the names of the servers that have sealed with this one, and of the
+// other voters'.
+func (n *Node) halves() (with, without string) {
+	in := []epoch.RaftID{n.id.Raft}
+	for s, w := range n.half.seals {
+		if w.id != 0 && s != n.cfg.Self {
+			in = append(in, w.id)
+		}
+	}
+	names := func(servers []int) string {
+		var out []string
+		for _, s := range servers {
+			out = append(out, n.serverName(s))
+		}
+		return strings.Join(out, ", ")
+	}
+	var sealed []int
+	for _, id := range in {
+		sealed = append(sealed, id.Server())
+	}
+	slices.Sort(sealed)
+	return names(sealed), names(serversOutside(union(n.raftConfigurations()), in))
 }
 
 // sealedForNothing (D8): the others have gone on without this sealed server. If it

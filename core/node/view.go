@@ -20,10 +20,7 @@ func (n *Node) View(now Now) View {
 	}
 	if s := n.leader(); s != 0 {
 		v.Leader = n.cfg.Servers[s-1]
-		v.Quorum = n.isCurrent()
-		if n.isLeading() {
-			v.Quorum = n.leaderLease() > now.Mono
-		}
+		v.Quorum = n.seesQuorum()
 	}
 	for _, id := range n.members.Voters {
 		v.Voters = append(v.Voters, n.serverName(id.Server()))
@@ -40,6 +37,29 @@ func (n *Node) View(now Now) View {
 		}
 	}
 	return v
+}
+
+// seesQuorum: a leader with a lease is heard, or this one is it, and the state is no
+// older than that.
+func (n *Node) seesQuorum() bool {
+	switch {
+	case n.leader() == 0:
+		return false
+	case n.isLeading():
+		return n.leaderLease() > n.now.Mono
+	}
+	return n.isCurrent()
+}
+
+// Standing is the part of a View that says whether the cluster decides, and costs
+// nothing to ask for at every turn of a loop.
+func (n *Node) Standing(now Now) Standing {
+	n.now = now
+	s := Standing{Epoch: n.id.Epoch, Quorum: n.seesQuorum()}
+	if !s.Quorum {
+		s.Waiting = n.waiting()
+	}
+	return s
 }
 
 func (n *Node) serverName(s int) string {
