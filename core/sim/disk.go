@@ -83,6 +83,10 @@ func (s *server) written(l *life) {
 		return
 	}
 	if until := max(s.disk.hung, s.frozen); s.w.now < until {
+		if again := s.w.now + 50*time.Millisecond; again < until {
+			s.w.at(again, func() { s.written(l) }) // the fault may end before its time
+			return
+		}
 		s.w.at(until+s.w.dice.between(0, time.Millisecond), func() { s.written(l) })
 		return
 	}
