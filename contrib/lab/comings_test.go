@@ -153,30 +153,105 @@ func TestPowerFailureOfEverything(t *testing.T) {
 	p.Verify()
 }
 
-// Two of four servers fail at the same time. Without a tie-breaker the half that is
-// left may not go on: its groups stop, and come back with the third server.
-func TestTwoOfFourFail(t *testing.T) {
+// Two servers with a tie-breaker lose their power and boot again, in either order, and
+// one without the other.
+func TestPowerFailureOfBoth(t *testing.T) {
 	t.Parallel()
-	p := newPlay(t, 4, "")
-	p.scenario("and one of them comes back", func() {
-		p.do(op(cluster.VerbMove, "B", "server3"))
-		p.skip()
-		p.PowerCut("server1")
-		p.PowerCut("server2")
-		for _, group := range []string{"A", "B", "C"} {
-			p.WaitGone(group)
-		}
-		p.PowerOn("server2")
-		s := p.WaitStatus("everything runs again", func(s *api.Status) bool {
-			return s.Quorum && !slices.ContainsFunc(s.Groups, func(g api.Group) bool { return !p.IsOnline(s, g.Name, "") })
+	p := newPlay(t, 2, "", lab.Tiebreaker("witness"))
+	for _, order := range [][]string{{"server1", "server2"}, {"server2", "server1"}} {
+		p.scenario("boot from "+order[0], func() {
+			p.blackout()
+			p.startUp(order[0])
+			time.Sleep(300 * time.Millisecond) // less than startup.wait
+			p.startUp(order[1])
+			p.rest(at("server1", "server2", "server1"))
+			p.ran("A start server1 START", "B start server2 START", "C start server1 START")
 		})
-		for _, g := range s.Groups {
-			if g.Server == "server1" || g.Server == "server2" && stateOf(s, "server2") != string(cluster.ServerOnline) {
-				p.stage.Errorf("%s is on %s, which is %s: %s", g.Name, g.Server, stateOf(s, g.Server), g.Reason)
+		first, second := order[0], order[1]
+		p.scenario("boot of "+first+" alone", func() {
+			p.blackout()
+			p.startUp(first)
+			p.rest(at(first, first, first, second, "down"))
+			if first == "server1" {
+				p.ran("A start server1 START", "B start server1 FAILOVER", "C start server1 START")
+			} else {
+				p.ran("A start server2 FAILOVER", "B start server2 START", "C start server2 FAILOVER")
 			}
+			p.startUp(second)
+			p.WaitServer(second, cluster.ServerDetached)
+			p.do(op(cluster.VerbReturn, "", second))
+			p.rest(at(first, first, first))
+			if first == "server1" {
+				p.ran("B start server2 RECOVER")
+			} else {
+				p.ran("A start server1 RECOVER", "C start server1 RECOVER")
+			}
+		})
+	}
+	p.scenario("one after the other, the second with everything", func() {
+		p.PowerCut("server1")
+		p.rest(at("server2", "server2", "server2", "server1", "down"))
+		p.skip()
+		p.PowerCut("server2")
+		p.startUp("server1") // which knows less: it must not go on without the other
+		time.Sleep(2 * playTimeout)
+		if has := p.Holders(p.IP("A")); len(has) > 0 {
+			p.stage.Errorf("%s has A, and server2 knows more", has)
 		}
+		p.startUp("server2")
+		p.rest(at("server1", "server2", "server1"))
+		p.ran("A start server1 START", "B start server2 START", "C start server1 START")
 	})
 	p.Verify()
+}
+
+// Two of four servers fail at the same time. With a tie-breaker the other half takes
+// over, and what runs there goes on. Without one it may not go on: its groups stop, and
+// come back with the third server.
+func TestTwoOfFourFail(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"none", "disk"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			p := newPlay(t, 4, "", lab.Tiebreaker(kind))
+			p.on("two fail", func() {
+				p.home()
+				p.do(op(cluster.VerbMove, "B", "server3"))
+				p.rest(at("server1", "server3", "server1"))
+				p.skip()
+				p.twoOfFour(kind)
+				p.Verify()
+			})
+		})
+	}
+}
+
+func (p *play) twoOfFour(kind string) {
+	p.stage.Helper()
+	b := p.Probe("B")
+	p.PowerCut("server1")
+	p.PowerCut("server2")
+	if kind != "none" {
+		p.rest(at("server3", "server3", "server3", "server1", "down", "server2", "down"))
+		p.ran("A start server3 FAILOVER", "C start server3 FAILOVER")
+		if gap := b.Stop(); gap.Duration() > playTimeout/4 {
+			p.stage.Errorf("outage %s of B, whose server did not fail", gap)
+		}
+		return
+	}
+	for _, group := range []string{"A", "B", "C"} {
+		p.WaitGone(group)
+	}
+	b.Stop()
+	p.PowerOn("server2")
+	s := p.WaitStatus("everything runs again", func(s *api.Status) bool {
+		return s.Quorum && !slices.ContainsFunc(s.Groups, func(g api.Group) bool { return !p.IsOnline(s, g.Name, "") })
+	})
+	for _, g := range s.Groups {
+		if stateOf(s, g.Server) != string(cluster.ServerOnline) {
+			p.stage.Errorf("%s is on %s, which is %s: %s", g.Name, g.Server, stateOf(s, g.Server), g.Reason)
+		}
+	}
 }
 
 // down has one server shut down and waits for the end of its batond.

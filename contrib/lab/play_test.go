@@ -78,15 +78,13 @@ while [ -e $d/hold.$k.$host ]; do sleep 0.01; done
 sleep 0.03`
 }
 
-// newPlay boots a cluster whose groups have the first so many servers in their policy.
-// There are three servers at least: without a tie-breaker two cannot go on when one of
-// them fails, so a third one votes that is in no policy. It causes no runs.
-func newPlay(t *testing.T, policy int, config string, more ...lab.Option) *play {
+// newPlay boots a cluster of so many servers, each in every group's policy.
+func newPlay(t *testing.T, servers int, config string, more ...lab.Option) *play {
 	t.Helper()
 	st := &stage{t, t}
-	groups := playGroups(policy, config)
+	groups := playGroups(servers, config)
 	options := append([]lab.Option{
-		lab.Servers(max(3, policy)), lab.Groups(groups...), lab.Timeout(playTimeout),
+		lab.Servers(servers), lab.Groups(groups...), lab.Timeout(playTimeout),
 		func(o *lab.Options) { o.StartupWait = 2 * time.Second },
 	}, more...)
 	p := &play{Cluster: lab.Boot(st, options...), stage: st, policy: map[string][]string{}}

@@ -1,7 +1,6 @@
 package lab_test
 
 import (
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -57,11 +56,7 @@ func TestTransitions(t *testing.T) {
 	for _, life := range lives {
 		t.Run(life.name, func(t *testing.T) {
 			t.Parallel()
-			var more []lab.Option
-			if life.auto {
-				more = append(more, lab.ReturnAuto())
-			}
-			p := newPlay(t, life.servers, "", more...)
+			p := newPlay(t, life.servers, "", func(o *lab.Options) { o.Tiebreaker, o.ReturnAuto = life.tie, life.auto })
 			for i, line := range life.lines {
 				id, isCase := strings.CutPrefix(line, "case ")
 				if !isCase {
@@ -87,7 +82,8 @@ func TestTransitions(t *testing.T) {
 type life struct {
 	name    string
 	servers int
-	auto    bool // recovery.return = "auto"
+	tie     string // tie-breaker
+	auto    bool   // recovery.return = "auto"
 	lines   []string
 }
 
@@ -101,17 +97,17 @@ func (l life) cases() (ids []string) {
 }
 
 var lives = []life{
-	{name: "starts and shutdowns", servers: 2, lines: []string{
+	{name: "starts and shutdowns", servers: 2, tie: "disk", lines: []string{
 		"case 1", "case 2", "case start-lower",
 		"cluster-shutdown", "case start-same",
 		"cluster-start server1", "case 6-after-shutdown", "case 10-shutdown",
 	}},
-	{name: "failure and return", servers: 2, lines: []string{
+	{name: "failure and return", servers: 2, tie: "witness", lines: []string{
 		"cluster-start server1 server2", "case 3",
 		"boot server1", "case 4", "case 6", "case 8", "case 11", "case 12", "case 13", "case 14",
 		"move C server1; server-fails server1", "case 5",
 	}},
-	{name: "anomalies and automatic return", servers: 2, auto: true, lines: []string{
+	{name: "anomalies and automatic return", servers: 2, tie: "witness", auto: true, lines: []string{
 		"cluster-start server1 server2", "case armload-restart", "case armload-failover",
 		"move A server1; group-fails C", "case 9", "case 10",
 		"return server1; move A server1; move C server1; server-fails server1", "case 7",
@@ -147,15 +143,13 @@ func (p *play) play(c *transition, first bool) {
 func (c *transition) fromNothing() bool { return len(c.Before.Offline) == 2 }
 
 // restShutDown looks at a cluster that was shut down through the eyes of a server that
-// is started again, alone: server3, which is in no policy.
+// is started again: server2, alone, which knows from its disk how it ended.
 func (p *play) restShutDown(want scene) {
 	p.stage.Helper()
 	for group := range p.policy {
 		p.WaitGone(group)
 	}
-	p.StartBatond("server3")
-	want.Offline = maps.Clone(want.Offline)
-	want.Offline["server3"] = string(cluster.ServerStopped)
+	p.StartBatond("server2")
 	p.WaitStatus("all is shut down", func(s *api.Status) bool {
 		return s.Phase == string(cluster.PhaseForming) && p.differs(want, s) == ""
 	})
@@ -173,8 +167,7 @@ func (p *play) happen(words []string) {
 	p.stage.Helper()
 	switch words[0] {
 	case "cluster-start":
-		// At the lab's first start all servers are on already.
-		p.startUp(append(words[1:], "server3")...)
+		p.startUp(words[1:]...) // at the lab's first start all are on already
 	case "cluster-shutdown":
 		p.shuttingDown()()
 	case "server-fails":
