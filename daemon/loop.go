@@ -16,6 +16,7 @@ import (
 type thinker interface {
 	Step(node.Now, node.Input) node.Output
 	View(node.Now) node.View
+	Standing(node.Now) node.Standing
 }
 
 // hands carry out what the node wants. They are called by the loop, so none of them
@@ -81,6 +82,14 @@ type loop struct {
 	refused uint64 // session that the guard would not extend; Cleared is due
 	started int64  // wall clock; what happened before is not logged again
 	lateness
+	standing
+}
+
+// standing is what the loop has last seen and said of the quorum.
+type standing struct {
+	seen  node.Standing
+	since lease.Instant // when seen became so
+	said  node.Standing // as last logged
 }
 
 // lateness is what the loop knows of its own punctuality.
@@ -173,6 +182,7 @@ func (l *loop) takeMore() (exit bool) {
 func (l *loop) tick() (exit bool) {
 	now := l.clock()
 	l.punctual(now.Mono)
+	l.sayQuorum(now)
 	l.turns.Add(1)
 	if session := l.clearing(); session != 0 {
 		l.log.Info("nothing of the session is left", "session", session)
@@ -293,6 +303,24 @@ func (l *loop) punctual(now lease.Instant) {
 			"late", l.worst.Round(time.Millisecond), "times", l.late, "limit", l.times.Round)
 		l.warned, l.late, l.worst = now, 0, 0
 	}
+}
+
+// sayQuorum logs why there is no quorum, each reason that has lasted for E, and when
+// there is one again: on a server that has none, nobody decides on events.
+func (l *loop) sayQuorum(now node.Now) {
+	s := l.node.Standing(now)
+	if s != l.seen {
+		l.seen, l.since = s, now.Mono
+	}
+	if s == l.said || now.Mono.Sub(l.since) < l.times.Stop {
+		return
+	}
+	if !s.Quorum {
+		l.log.Warn("no quorum, and without one no group runs here", "reason", s.Waiting, "epoch", s.Epoch.Number)
+	} else if !l.said.Quorum || s.Epoch != l.said.Epoch {
+		l.log.Info("there is a quorum", "epoch", s.Epoch.Number)
+	}
+	l.said = s
 }
 
 // The following are called by other goroutines.

@@ -24,6 +24,8 @@ type fakeNode struct {
 	inputs []node.Input
 	answer func(node.Input) node.Output
 	state  cluster.State
+	// standing is what it says of the quorum.
+	standing node.Standing
 }
 
 func (n *fakeNode) Step(_ node.Now, in node.Input) node.Output {
@@ -43,6 +45,12 @@ func (n *fakeNode) View(node.Now) node.View {
 	defer n.mu.Unlock()
 	s := n.state
 	return node.View{Server: "s1", State: &s, Quorum: true, Leader: "s1"}
+}
+
+func (n *fakeNode) Standing(node.Now) node.Standing {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.standing
 }
 
 func (n *fakeNode) change(f func(*cluster.State)) {
@@ -254,6 +262,37 @@ func TestLateness(t *testing.T) {
 	if n := strings.Count(f.log.String(), "event loop is late"); n != 1 {
 		t.Errorf("%d warnings within %v, want 1:\n%s", n, warnEvery, f.log)
 	}
+}
+
+// A server without a quorum says why, once for each reason; a passing one is no news.
+func TestQuorumIsSaid(t *testing.T) {
+	n := &fakeNode{standing: node.Standing{Quorum: true}}
+	f := startLoop(t, n, &fakeHands{})
+	set := func(s node.Standing) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.standing = s
+	}
+	says := func(text string) func() bool {
+		return func() bool { return strings.Contains(f.log.String(), text) }
+	}
+	eventually(t, "there is a quorum", says("there is a quorum"))
+	began := time.Now()
+	set(node.Standing{Waiting: "for a moment"})
+	turns := f.turns.Load()
+	eventually(t, "it is seen", func() bool { return f.turns.Load() > turns+1 })
+	set(node.Standing{Waiting: "not heard: s2"})
+	if time.Since(began) > testTimes.Stop/2 {
+		t.Skip("the machine is too busy for this test")
+	}
+	eventually(t, "the reason", says(`reason="not heard: s2"`))
+	turns = f.turns.Load()
+	eventually(t, "some more ticks", func() bool { return f.turns.Load() > turns+20 })
+	if got := f.log.String(); strings.Contains(got, "for a moment") || strings.Count(got, "not heard") != 1 {
+		t.Errorf("log: %s", got)
+	}
+	set(node.Standing{Quorum: true})
+	eventually(t, "there is a quorum again", func() bool { return strings.Count(f.log.String(), "there is a quorum") == 2 })
 }
 
 func TestEndings(t *testing.T) {

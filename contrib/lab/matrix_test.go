@@ -288,24 +288,31 @@ func (m *match) halves() {
 		m.allOn(winner...)
 		for _, name := range loser {
 			m.mustSayWhy(name)
+			text, err := os.ReadFile(m.Get(name).LogPath("batond"))
+			if err != nil || !strings.Contains(string(text), "no quorum") {
+				m.T.Errorf("the log of %s does not say why its groups have stopped (%v)", name, err)
+			}
 		}
-		m.logEvents(winner[0])
+		m.mustTell(winner[0], cluster.CodeHalfGoesOn)
 	}
 	must(m.T, m.Heal())
 	m.WaitAll()
-	m.logEvents(b[0])
 }
 
-// logEvents shows the last events that a server tells.
-func (m *match) logEvents(server string) {
+// mustTell: a server tells an event of this code.
+func (m *match) mustTell(server, code string) {
 	m.Helper()
 	ctx, cancel := context.WithTimeout(m.T.Context(), 5*time.Second)
 	defer cancel()
 	events, err := m.Get(server).Client().Events(ctx, 0, 1000)
 	must(m.T, err)
-	for _, e := range events[max(0, len(events)-12):] {
-		m.T.Logf("  %s says: %s", server, e.Text)
+	for _, e := range events {
+		if e.Code == code {
+			m.T.Logf("%s: %s", server, e.Text)
+			return
+		}
 	}
+	m.T.Errorf("%s tells no event %s", server, code)
 }
 
 // cutOff: one server is cut off from everything but a disk.
@@ -345,22 +352,32 @@ func (m *match) oneWay(from string, away bool) {
 // batondStalled: batond alone stands still; the guard stops its groups.
 func (m *match) batondStalled() {
 	victim := m.Leader()
-	check := m.untouched(m.others(victim))
-	must(m.T, m.Get(victim).Batond().Signal(unix.SIGSTOP))
-	m.allOn(m.names(victim)...)
-	check()
+	m.frozen(victim, func() { must(m.T, m.Get(victim).Batond().Signal(unix.SIGSTOP)) })
 	must(m.T, m.Get(victim).Batond().Signal(unix.SIGCONT))
 	m.WaitAll()
 }
 
 func (m *match) serverStalled() {
 	victim := m.Leader()
-	check := m.untouched(m.others(victim))
-	m.Stall(victim)
-	m.allOn(m.names(victim)...)
-	check()
+	m.frozen(victim, func() { m.Stall(victim) })
 	m.Resume(victim)
 	m.WaitAll()
+}
+
+// frozen: nobody hears of a server whose kernel goes on. The tie-breaker "ping" refuses
+// as long as that one answers; with any other the rest goes on.
+func (m *match) frozen(victim string, freeze func()) {
+	m.Helper()
+	if m.size == twoPing {
+		freeze()
+		m.nothingRuns()
+		m.mustSayWhy(m.Other(victim))
+		return
+	}
+	check := m.untouched(m.others(victim))
+	freeze()
+	m.allOn(m.names(victim)...)
+	check()
 }
 
 func (m *match) quickReboot() {
