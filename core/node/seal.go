@@ -316,7 +316,11 @@ func (n *Node) tryClaim() {
 		return
 	}
 	want := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
-	missing := serversOutside(voters, sealed)
+	// A server that is heard under another id has lost its log: whoever it was is no
+	// more, and its answer to a ping says nothing of that one.
+	missing := slices.DeleteFunc(serversOutside(voters, sealed), func(s int) bool {
+		return n.isRecent(s) && !slices.Contains(voters, n.peers[s].life.Raft)
+	})
 	claim := func() {
 		if n.id.Sealed && n.id.Epoch.Number+1 == want.Number {
 			n.ask(RegisterCall{Claim: want, Missing: missing}, registerUse{kind: useClaim, want: want, sup: sup})

@@ -113,8 +113,12 @@ func (n *Node) waiting() string {
 	if n.leader() == 0 || n.isLeading() && n.leaderLease() <= n.now.Mono {
 		var silent []string
 		for _, id := range n.members.Voters {
-			if s := id.Server(); s != n.cfg.Self && s < len(n.peers) && !n.isRecent(s) {
+			switch s := id.Server(); {
+			case s == n.cfg.Self || s >= len(n.peers):
+			case !n.isRecent(s):
 				silent = append(silent, n.serverName(s))
+			case n.peers[s].life.Raft != id:
+				silent = append(silent, n.serverName(s)+" as it was before it lost its state")
 			}
 		}
 		if text := n.waitingForHalf(silent); text != "" {
