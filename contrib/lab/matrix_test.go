@@ -98,7 +98,7 @@ var faults = []fault{
 	{name: "batond stalled", play: (*match).batondStalled, fits: isMajority, always: []size{twoWitness}},
 	{name: "server stalled", play: (*match).serverStalled, fits: isMajority, timeout: 3 * time.Second, always: []size{twoDisk}},
 	{name: "quick reboot", play: (*match).quickReboot, fits: anySize, timeout: 3 * time.Second, always: []size{twoWitness}},
-	{name: "state lost", play: (*match).stateLost, fits: isMajority, always: []size{twoDisk}},
+	{name: "state lost", play: (*match).stateLost, fits: isMajority, always: []size{twoDisk, twoPing}},
 	{name: "witness lost before", play: (*match).witnessBefore, fits: hasWitness, always: []size{twoWitness}},
 	{name: "witness lost during", play: (*match).witnessDuring, fits: hasWitness},
 	{name: "witness lost alone", play: (*match).witnessAlone, fits: func(s size) bool { return s.kind == conf.TiebreakerWitness }},

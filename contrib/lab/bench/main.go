@@ -50,6 +50,11 @@ func run() (code int) {
 			code |= part(func(b *bench) { b.outage(&s, o) })
 		}
 	}
+	for _, kind := range []string{"witness", "disk", "ping"} {
+		if s.wants("power cut, 2 servers, " + kind) {
+			code |= part(func(b *bench) { b.half(&s, kind) })
+		}
+	}
 	fmt.Println()
 	if s.wants("idle") {
 		code |= part(func(b *bench) { b.idleCost(&s) })
