@@ -92,7 +92,7 @@ var faults = []fault{
 	{name: "interconnects cut", play: (*match).interconnectsCut, fits: anySize, always: []size{twoWitness}},
 	{name: "halves cut apart", play: (*match).halves, fits: isHalvable, always: []size{twoWitness, twoDisk, {4, conf.TiebreakerWitness}}},
 	{name: "leader cut off", play: func(m *match) { m.cutOff(m.Leader()) }, fits: isMajority, always: []size{twoWitness}},
-	{name: "not leader cut off", play: func(m *match) { m.cutOff(m.Other(m.Leader())) }, fits: isMajority},
+	{name: "not leader cut off", play: func(m *match) { m.cutOff(m.Other(m.Leader())) }, fits: isMajority, always: []size{twoPing}},
 	{name: "one way, from leader", play: func(m *match) { m.oneWay(m.Leader(), true) }, fits: isMajority, always: []size{twoDisk}},
 	{name: "one way, to leader", play: func(m *match) { m.oneWay(m.Leader(), false) }, fits: isMajority},
 	{name: "batond stalled", play: (*match).batondStalled, fits: isMajority, always: []size{twoWitness}},

@@ -210,8 +210,14 @@ func (n *Node) trySeal() {
 	if n.lead != nil {
 		last = n.basis()
 	}
-	// A little later than an election, which is to be preferred.
-	if n.now.Mono.Sub(max(last, n.start)) < n.p.Elect+n.p.Timeout/30 {
+	// A little later than an election, which is to be preferred. The register is asked
+	// before that: a survivor's lease leaves little time for a slow one (ping).
+	due := n.p.Elect + n.p.Timeout/30
+	silence := n.now.Mono.Sub(max(last, n.start))
+	if silence < due {
+		if silence >= due-n.p.Timeout/10 {
+			n.hasRead()
+		}
 		return
 	}
 	heard, unsealed := []epoch.RaftID{n.id.Raft}, []epoch.RaftID{n.id.Raft}
@@ -233,13 +239,21 @@ func (n *Node) trySeal() {
 	if !isMember || !isHalfOfEach(confs, heard) && n.cfg.Weaken&NoRule2 == 0 || isMajorityOfEach(confs, unsealed) {
 		return
 	}
-	if n.half.readAt == 0 || n.now.Mono.Sub(n.half.readAt) > n.p.Timeout/4 {
-		if n.now.Mono.Sub(n.half.asked) > n.p.Timeout/15 {
-			n.ask(RegisterCall{}, registerUse{kind: useRead})
-		}
-		return
+	if n.hasRead() {
+		n.seal()
 	}
-	n.seal()
+}
+
+// hasRead reports whether the register has said within T/4 that nothing is above this
+// epoch, and asks it if not.
+func (n *Node) hasRead() bool {
+	if n.half.readAt != 0 && n.now.Mono.Sub(n.half.readAt) <= n.p.Timeout/4 {
+		return true
+	}
+	if n.now.Mono.Sub(n.half.asked) > n.p.Timeout/15 {
+		n.ask(RegisterCall{}, registerUse{kind: useRead})
+	}
+	return false
 }
 
 // seal drops raft and records it. From the moment raft is dropped this server takes
