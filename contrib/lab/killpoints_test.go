@@ -2,10 +2,13 @@ package lab_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"baton/core/cluster"
+	"baton/daemon/api"
 )
 
 // killPoints are moments of a move, after its acceptance, which takes some 200 ms in
@@ -18,8 +21,9 @@ const (
 
 // TestKillDuringMove kills batond -9 at points spread over a move, on the source, on the
 // target and on the leader. Mostly it is started again, as init does: then the move is
-// carried out as if nothing had been, each script run once. Where it is not, the server
-// is lost. Always the group is online on exactly one server in the end, and the request
+// carried out as if nothing had been, each script run once; but for the millisecond in
+// which a step is journalled and its process has not begun. Where batond is not
+// started again, the server is lost. Always the group is online on exactly one server in the end, and the request
 // has been carried out or has failed, and whoever asks is told.
 func TestKillDuringMove(t *testing.T) {
 	t.Parallel()
@@ -60,6 +64,17 @@ func (p *play) killDuringMove(role string, after time.Duration, again bool) {
 	if op.State != cluster.OpDone && op.State != cluster.OpFailed || op.Text == "" {
 		p.stage.Errorf("%s: %s: %q, want done or failed, and a reason", op.String(), op.State, op.Text)
 	}
+	if again && p.lostStep(op.Begun) {
+		// Killed between the journal and the step's process: the step counts as failed.
+		p.settled()
+		if op.State == cluster.OpDone {
+			p.WaitOnline("A", "server2")
+		} else {
+			p.WaitOnline("A")
+		}
+		p.skip()
+		return
+	}
 	if again {
 		if op.State != cluster.OpDone {
 			p.stage.Errorf("%s: %s: %s, want done", op.String(), op.State, op.Text)
@@ -78,4 +93,17 @@ func (p *play) killDuringMove(role string, after time.Duration, again bool) {
 		p.rest(at("server2", "server2", "server1", victim, "down"))
 		p.ran("A stop server1 GROUPMOVE", "A start server2 START")
 	}
+}
+
+// lostStep says whether a step has been reported as lost with its batond since then.
+func (p *play) lostStep(since int64) bool {
+	p.stage.Helper()
+	ctx, cancel := contextOf(playLimit)
+	defer cancel()
+	s := p.WaitStatus("there is a quorum", func(s *api.Status) bool { return s.Quorum })
+	events, err := p.Get(s.Server).Client().Events(ctx, 0, 100)
+	must(p.stage.T, err)
+	return slices.ContainsFunc(events, func(e cluster.Event) bool {
+		return e.At >= since && strings.Contains(e.Text, "lost when batond died")
+	})
 }
