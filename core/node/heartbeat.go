@@ -74,6 +74,14 @@ func (n *Node) isRecent(s int) bool {
 	return p.ever && p.epoch == n.id.Epoch && n.now.Mono.Sub(p.heard) < n.p.Elect
 }
 
+// isAnother reports whether server s is heard, in this epoch or blank, under an id that
+// is none of these.
+func (n *Node) isAnother(s int, voters []epoch.RaftID) bool {
+	p := &n.peers[s]
+	return p.ever && n.now.Mono.Sub(p.heard) < n.p.Elect && (p.epoch == n.id.Epoch || p.epoch.Number == 0) &&
+		!slices.Contains(voters, p.life.Raft)
+}
+
 // hearsUs reports whether messages pass in both directions.
 func (n *Node) hearsUs(s int) bool {
 	p := &n.peers[s]

@@ -333,7 +333,7 @@ func (n *Node) tryClaim() {
 	// A server that is heard under another id has lost its log: whoever it was is no
 	// more, and its answer to a ping says nothing of that one.
 	missing := slices.DeleteFunc(serversOutside(voters, sealed), func(s int) bool {
-		return n.isRecent(s) && !slices.Contains(voters, n.peers[s].life.Raft)
+		return n.isAnother(s, voters)
 	})
 	claim := func() {
 		if n.id.Sealed && n.id.Epoch.Number+1 == want.Number {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"baton/core/cluster"
+	"baton/core/epoch"
 )
 
 // View makes a picture of the node.
@@ -115,10 +116,10 @@ func (n *Node) waiting() string {
 		for _, id := range n.members.Voters {
 			switch s := id.Server(); {
 			case s == n.cfg.Self || s >= len(n.peers):
+			case n.isAnother(s, []epoch.RaftID{id}):
+				silent = append(silent, n.serverName(s)+" as it was before it lost its state")
 			case !n.isRecent(s):
 				silent = append(silent, n.serverName(s))
-			case n.peers[s].life.Raft != id:
-				silent = append(silent, n.serverName(s)+" as it was before it lost its state")
 			}
 		}
 		if text := n.waitingForHalf(silent); text != "" {
