@@ -284,3 +284,34 @@ func (p *play) blackout() {
 		}
 	}
 }
+
+// Servers are shut down one after another, for maintenance of the room, until one is
+// left: it goes on, though it is no majority of those that there were. Once with three
+// servers, once with two, and no tie-breaker in either.
+func TestDownToTheLast(t *testing.T) {
+	t.Parallel()
+	for _, leaderFirst := range []bool{true, false} {
+		t.Run(fmt.Sprintf("leader first: %t", leaderFirst), func(t *testing.T) {
+			t.Parallel()
+			c := lab.Start(t, lab.Servers(2), lab.Timeout(playTimeout))
+			first := c.Leader()
+			if !leaderFirst {
+				first = c.Other(first)
+			}
+			last := c.Other(first)
+			c.StopBatond(first)
+			p := c.Probe("A")
+			c.WaitOnline("A", last)
+			time.Sleep(2 * playTimeout)
+			c.WaitOnline("A", last)
+			c.WaitOnline("B", last)
+			if gap := p.Stop(); gap.Duration() > time.Second {
+				t.Errorf("outage %s after the groups were handed over", gap)
+			}
+			c.StartBatond(first)
+			c.WaitServer(first, cluster.ServerOnline)
+			c.WaitOnline("A", last)
+			c.Verify()
+		})
+	}
+}
