@@ -97,8 +97,8 @@ func TestComingsAndGoings(t *testing.T) {
 }
 
 // Everything loses its power and boots again, in different orders: where each group
-// ran last is known. server2 and server3 have C in their policy only if A is not named
-// there: C does not start by itself, so an operator's start shows where it ran last.
+// ran last is known. C does not start by itself, so an operator's start shows where it
+// ran last.
 func TestPowerFailureOfEverything(t *testing.T) {
 	t.Parallel()
 	p := newPlay(t, 3, "", func(o *lab.Options) { o.Groups[2].Manual = true })
