@@ -179,12 +179,7 @@ func (n *Node) elect() {
 		return
 	}
 	_ = n.rn.ForgetLeader() // so that this voter answers candidates from now on
-	rank := 0
-	for _, v := range n.members.Voters {
-		if v < n.id.Raft && v.Server() < n.cfg.Self {
-			rank++
-		}
-	}
+	rank := n.rank()
 	// The ranks keep candidates from splitting the vote; a round of raft messages
 	// fits between two of them.
 	first := n.p.Elect + n.p.Timeout/50*time.Duration(rank)
@@ -194,6 +189,17 @@ func (n *Node) elect() {
 	}
 	n.campaign = n.now.Mono
 	_ = n.rn.Campaign()
+}
+
+// rank is how many voters stand for election before this one: those of lower server
+// numbers. The order of raft ids would not do, it is that of their random part.
+func (n *Node) rank() (rank int) {
+	for _, v := range n.members.Voters {
+		if v.Server() < n.cfg.Self {
+			rank++
+		}
+	}
+	return rank
 }
 
 // foundFirst founds epoch 1: the first server of the configuration, when all of

@@ -2,6 +2,7 @@ package node
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -85,6 +86,24 @@ func TestShutDown(t *testing.T) {
 	}
 	if n, out := told(8, 8, true); out.Exit || n.offer() != 9 {
 		t.Errorf("session 8 was shut down before batond was started with 9: exit %t, offers %d", out.Exit, n.offer())
+	}
+}
+
+// No two voters have the same rank, whatever the random part of their ids: two that
+// stand at the same moment give each other no vote, again and again.
+func TestRank(t *testing.T) {
+	for _, random := range [][3]uint64{{1, 2, 3}, {3, 2, 1}, {2, 3, 1}, {5, 5, 5}} {
+		n := &Node{}
+		for i, r := range random {
+			n.members.Voters = append(n.members.Voters, epoch.NewRaftID(i+1, r))
+		}
+		slices.Sort(n.members.Voters)
+		for self := 1; self <= 3; self++ {
+			n.cfg.Self = self
+			if got, want := n.rank(), self-1; got != want {
+				t.Errorf("incarnations %v: rank of server %d is %d, want %d", random, self, got, want)
+			}
+		}
 	}
 }
 
