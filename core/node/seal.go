@@ -25,6 +25,7 @@ type half struct {
 	call    uint64        // id of the newest call
 	calls   []registerUse // open ones, the newest few
 	founded bool          // the founding is being written
+	raised  bool          // the register has confirmed this epoch to this server as its leader
 }
 
 // sealWord is a server's seal of this epoch, as it told us.
@@ -49,8 +50,14 @@ const (
 	useRaise
 )
 
-// keepCalls bounds the calls whose answers are still waited for.
-const keepCalls = 8
+const (
+	// keepCalls bounds the calls whose answers are still waited for.
+	keepCalls = 8
+	// askAgain: a call that has no answer is repeated after this part of T. Between the
+	// seal and the end of a survivor's lease lie some T/6; three calls fit into that, so
+	// that two of them may be lost. Reads and claims may be repeated for ever (D5).
+	askAgain = 20
+)
 
 func newHalf(servers int) half { return half{seals: make([]sealWord, servers+1)} }
 
@@ -85,6 +92,8 @@ func (n *Node) registerAnswered(a RegisterAnswer) {
 		n.foundIfMine(a.Top, n.now.Mono)
 	case useClaim:
 		n.foundIfMine(a.Top, use.sup)
+	case useRaise:
+		n.half.raised = a.Text == "" && a.Top == n.id.Epoch
 	}
 }
 
@@ -250,7 +259,7 @@ func (n *Node) hasRead() bool {
 	if n.half.readAt != 0 && n.now.Mono.Sub(n.half.readAt) <= n.p.Timeout/4 {
 		return true
 	}
-	if n.now.Mono.Sub(n.half.asked) > n.p.Timeout/15 {
+	if n.now.Mono.Sub(n.half.asked) >= n.p.Timeout/askAgain {
 		n.ask(RegisterCall{}, registerUse{kind: useRead})
 	}
 	return false
@@ -303,7 +312,7 @@ func (n *Node) hearSeal(m Message) {
 // those that vote in the configurations of the own one, if they are at least half of
 // each. Whoever may not claim asks whether an earlier claim of its own has won.
 func (n *Node) tryClaim() {
-	if !n.id.Sealed || n.forced != nil || n.half.founded || n.sealing || !n.mayAskWeak() || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/12 {
+	if !n.id.Sealed || n.forced != nil || n.half.founded || n.sealing || !n.mayAskWeak() || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/askAgain {
 		return
 	}
 	confs := n.raftConfigurations()
@@ -438,9 +447,15 @@ func (n *Node) sealedForNothing(m Message) bool {
 	return true
 }
 
-// raiseRegister keeps the register at the epoch that this leader leads (T1).
+// raiseRegister keeps the register at the epoch that this leader leads (T1). Until it
+// has confirmed that, it is asked more often: where it does not know the cluster yet
+// nobody could go on without this leader.
 func (n *Node) raiseRegister() {
-	if n.cfg.Tiebreaker && n.now.Mono.Sub(n.half.asked) >= n.p.Timeout {
+	again := n.p.Timeout
+	if !n.half.raised {
+		again /= 4
+	}
+	if n.cfg.Tiebreaker && n.now.Mono.Sub(n.half.asked) >= again {
 		n.ask(RegisterCall{Raise: n.id.Epoch}, registerUse{kind: useRaise})
 	}
 }

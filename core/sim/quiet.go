@@ -19,6 +19,7 @@ const (
 	QuietStall    Scenario = "stall"   // the leader's batond stands still for 1.5 s: less than T
 	QuietRestart  Scenario = "restart" // every batond in turn is killed and started again at once
 	QuietPath     Scenario = "path"    // one of two networks is gone
+	QuietTie      Scenario = "tie"     // the tie-breaker is gone
 	// QuietLink cuts the leader off from one server only, then restarts batond on
 	// the others: hole H5. Only safety is asked for.
 	QuietLink Scenario = "link"
@@ -37,7 +38,7 @@ func (k Scenario) safetyOnly() bool {
 
 // Scenarios are all of them.
 func Scenarios() []Scenario {
-	return []Scenario{QuietLeader, QuietFollower, QuietCut, QuietCutOther, QuietStall, QuietRestart, QuietPath, QuietLink, QuietSplit, QuietReborn}
+	return []Scenario{QuietLeader, QuietFollower, QuietCut, QuietCutOther, QuietStall, QuietRestart, QuietPath, QuietTie, QuietLink, QuietSplit, QuietReborn}
 }
 
 // QuietResult is what came of one.
@@ -176,6 +177,11 @@ func (w *world) quietFault(kind Scenario, failed *server) bool {
 		var links []link
 		w.eachPair(func(from, to int) { links = append(links, link{from, to, 0}) })
 		w.cut(links, time.Hour)
+		return false
+	case QuietTie:
+		for i := range w.register.down {
+			w.register.down[i] = true
+		}
 		return false
 	case QuietLink:
 		other := w.servers[failed.number%len(w.servers)]
