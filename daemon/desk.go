@@ -33,6 +33,7 @@ type desk struct {
 	times   lease.Params
 	version string
 	figures func() [][]pathFigures
+	drops   func() map[string]uint64
 	// seen is told of every view that the desk takes; nil: nobody wants it.
 	seen func(*node.View)
 	tie  *arbiter // nil: none
@@ -49,6 +50,7 @@ func newDesk(l *loop, c *conf.Config, version string) *desk {
 	return &desk{
 		loop: l, conf: c, times: l.times, version: version, book: l.book,
 		figures:  func() [][]pathFigures { return nil },
+		drops:    func() map[string]uint64 { return nil },
 		wake:     make(chan struct{}, 1),
 		watchers: map[chan *api.Status]struct{}{},
 		took:     map[tookKey]time.Duration{},
@@ -133,7 +135,7 @@ func (d *desk) picture(v node.View) *api.Status {
 	d.mu.Unlock()
 	return makePicture(scene{
 		Conf: d.conf, Times: d.times, View: v, Wall: time.Now().UnixMilli(), Version: d.version,
-		Figures: d.figures(), Took: took, Tie: d.tie.word(),
+		Figures: d.figures(), Drops: d.drops(), Took: took, Tie: d.tie.word(),
 	})
 }
 

@@ -150,6 +150,18 @@ func figures(st heartbeat.Stats, servers, paths int) [][]pathFigures {
 	return out
 }
 
+// bySide puts the drops of both sides into one table.
+func bySide(heartbeats, streams map[string]uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(heartbeats)+len(streams))
+	for why, n := range heartbeats {
+		out["heartbeat "+why] = n
+	}
+	for why, n := range streams {
+		out["stream "+why] = n
+	}
+	return out
+}
+
 // progressEvent is a line for the event log about a step that takes longer than
 // usual, such as the wait for an address that another machine has.
 func progressEvent(st cluster.Step, text string) *cluster.Event {

@@ -33,6 +33,8 @@ type scene struct {
 	// Figures of the paths to this server: by the sender's place in the
 	// configuration, then by path. Nil or short: not known.
 	Figures [][]pathFigures
+	// Drops are what came or should have gone and was dropped, by side and reason.
+	Drops map[string]uint64
 	// Tie is the state of the tie-breaker; "" where there is none.
 	Tie string
 	// Took is how long steps took that were run here.
@@ -64,6 +66,7 @@ func makePicture(s scene) *api.Status {
 		Servers:    make([]api.Server, 0, len(s.Conf.Servers)),
 		Groups:     make([]api.Group, 0, len(s.Conf.Groups)),
 		Paths:      s.paths(),
+		Drops:      s.Drops,
 	}
 	if p.Phase == "" {
 		p.Phase = string(cluster.PhaseForming)

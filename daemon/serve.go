@@ -189,6 +189,7 @@ func (m *machine) openNetwork(c *conf.Config, id identity, keys []conf.Key, log 
 	}
 	tidy.add("heartbeat", func() error { m.beat.Close(); return nil })
 	m.desk.figures = func() [][]pathFigures { return figures(m.beat.Stats(), len(c.Servers), c.PathCount()) }
+	m.desk.drops = func() map[string]uint64 { return bySide(m.beat.Stats().Drops, m.peers.Stats().Drops) }
 	return nil
 }
 

@@ -37,6 +37,9 @@ type Status struct {
 	Groups     []Group      `json:"groups"`
 	Paths      []Path       `json:"paths"`
 	Ops        []cluster.Op `json:"ops,omitempty"` // running and lately ended operations, oldest first
+	// Drops counts what the answering server has dropped since its batond started:
+	// "heartbeat forged", "stream foreign" and so on. The log names each reason, too.
+	Drops map[string]uint64 `json:"drops,omitempty"`
 }
 
 // Tiebreaker is who decides when exactly half of the servers is left.
