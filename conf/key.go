@@ -136,7 +136,7 @@ func parseKeyLine(line string) (k Key, err error) {
 		return k, fmt.Errorf("the key has %d characters behind %s, not %d; copy the whole line again", n, keyPrefix, full)
 	}
 	raw, err := base64.StdEncoding.Strict().DecodeString(encoded)
-	if err != nil {
+	if err != nil || len(raw) != want { // it passes over carriage returns
 		return k, errors.New("the key has a character that keys do not have; copy the whole line again")
 	}
 	copy(k.secret[:], raw)
