@@ -233,9 +233,9 @@ func (n *Node) foundAlone() {
 	n.enter(e, n.id.Raft, hard, snap, func() { _ = n.rn.Campaign() })
 }
 
-// join enters a higher epoch, blank; its leader sends the log (D9).
-func (n *Node) join(e epoch.ID) {
-	n.enter(e, n.id.Raft, &pb.HardState{}, nil, nil)
+// join enters another epoch, blank; its leader sends the log (D9).
+func (n *Node) join(e epoch.ID, then func()) {
+	n.enter(e, n.id.Raft, &pb.HardState{}, nil, then)
 }
 
 // enter leaves the epoch this server is in and enters another. Nothing is said in

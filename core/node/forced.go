@@ -49,7 +49,9 @@ func (n *Node) tryForce() {
 		n.seal()
 	default:
 		// Nobody knows when the others last supported a leader: it counts as now.
-		e := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
+		// An epoch that the register has given to somebody else is not founded a second
+		// time: whoever has it is to join this one when he boots, and not this one him.
+		e := epoch.ID{Number: max(n.id.Epoch.Number, n.half.top.Number) + 1, Founder: n.id.Raft}
 		if n.cfg.Tiebreaker && !n.cfg.WeakTiebreaker {
 			n.ask(RegisterCall{Raise: e}, registerUse{kind: useRaise})
 		}
@@ -88,11 +90,40 @@ func (n *Node) meetHistory(m Message) {
 		}
 		return
 	}
+	n.stopAtOnce()
+	n.join(m.Epoch, nil)
+}
+
+// overtaken: a higher epoch is heard of, and is joined.
+//
+// Where the tie-breaker keeps its promise, the half that founded it had supported no
+// leader of this epoch for Te, so no lease under one lasts longer than L - Te from now
+// on; this server's sessions may go on under the new leader (L7). A lease that lasts
+// longer shows that this history has been alive beside the other one, and is given up
+// (D1). The tenth of Te is for the rates of the clocks.
+func (n *Node) overtaken(m Message) {
+	left := n.held.End.Sub(n.now.Mono)
+	if !n.held.Valid(n.now.Mono) || left <= n.p.Lease-n.p.Elect*9/10 {
+		n.join(m.Epoch, nil)
+		return
+	}
+	n.stopAtOnce()
+	mine := n.id.Epoch
+	n.join(m.Epoch, func() {
+		n.note(cluster.Event{
+			Severity: cluster.Error, Code: cluster.CodeTwoHistories,
+			Text: fmt.Sprintf("%s had a leader under epoch %v while %s went on under epoch %v; it has stopped its groups and joins; what was decided under epoch %v since is lost",
+				n.name, mine, n.serverName(m.Epoch.Founder.Server()), m.Epoch, mine),
+		})
+	})
+}
+
+// stopAtOnce has the guard clear this server's groups, whatever is left of the lease.
+func (n *Node) stopAtOnce() {
 	if n.held.End != 0 && !n.held.Lapsed {
 		n.held.Lapsed, n.clean = true, false
 		n.out.Fire = true
 	}
-	n.join(m.Epoch)
 }
 
 // once reports whether the key was not asked about within the last T.

@@ -254,7 +254,7 @@ func (n *Node) meetEpoch(m Message) bool {
 	if m.Epoch.Number > n.id.Epoch.Number {
 		// Only a server that takes part in it introduces an epoch (D9).
 		if !n.isEntering() && m.Seal == nil {
-			n.join(m.Epoch)
+			n.overtaken(m)
 		}
 		return true
 	}

@@ -83,7 +83,7 @@ func (n *Node) proposeNow(c cluster.Command) bool {
 // receiveProposal takes a command that another server sends to the leader: only
 // what a server may say of itself, or for an operator.
 func (n *Node) receiveProposal(m Message) {
-	if m.Epoch != n.id.Epoch || !n.canPropose() {
+	if m.Epoch != n.id.Epoch || n.lead == nil {
 		return
 	}
 	c, err := cluster.DecodeCommand(m.Payload)
@@ -91,6 +91,13 @@ func (n *Node) receiveProposal(m Message) {
 		return
 	}
 	from := n.cfg.Servers[m.From-1]
+	if !n.canPropose() {
+		// Everything else is asked again by its sender; a line for the log is not.
+		if c.Kind == cluster.KindNote && c.Server == from {
+			n.keepNote(c)
+		}
+		return
+	}
 	switch c.Kind {
 	case cluster.KindResult, cluster.KindAnomaly, cluster.KindNormal, cluster.KindNote:
 		if c.Server != from {
@@ -216,13 +223,17 @@ func (n *Node) askFaults() {
 const maxNotes = 64
 
 func (n *Node) note(e cluster.Event) {
-	n.notes = append(n.notes, cluster.Command{
+	n.keepNote(cluster.Command{
 		Kind: cluster.KindNote, Server: n.name, Group: e.Group, Severity: e.Severity, Code: e.Code, Text: e.Text,
 	})
+	n.sendNotes()
+}
+
+func (n *Node) keepNote(c cluster.Command) {
+	n.notes = append(n.notes, c)
 	if len(n.notes) > maxNotes {
 		n.notes = n.notes[1:]
 	}
-	n.sendNotes()
 }
 
 func (n *Node) sendNotes() {

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"baton/core/cluster"
+	"baton/core/epoch"
+	"baton/core/lease"
+)
+
+// Of two histories the one with the lower epoch gives up. A tie-breaker that keeps its
+// promise leaves no lease under the older epoch that lasts for more than L - Te, and
+// such a one goes on (L7); one that lasts longer shows that both histories were alive:
+// the groups are stopped at once, and it is said.
+func TestOvertaken(t *testing.T) {
+	p := lease.Derive(time.Second, time.Second)
+	for _, tc := range []struct {
+		name string
+		left time.Duration
+		fire bool
+	}{
+		{"no lease", 0, false},
+		{"what a promise that is kept can leave", p.Lease - p.Elect, false},
+		{"a leader with a majority", p.Lease - p.Round, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}}))
+			now := n.now.Mono + 10
+			if tc.left > 0 {
+				n.held = lease.Held{End: now.Add(tc.left)}
+			}
+			m := Message{
+				Kind: MsgHeartbeat, From: 1, To: 2, Seq: 1, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true,
+				Epoch: epoch.ID{Number: 2, Founder: epoch.NewRaftID(1, 1)}, Term: 3,
+			}
+			out := n.Step(Now{Mono: now}, Input{Packet: &Packet{Message: m}})
+			if out.Fire != tc.fire || n.held.Valid(now) != (tc.left > 0 && !tc.fire) {
+				t.Errorf("fires %t, lease valid %t; want %t", out.Fire, n.held.Valid(now), tc.fire)
+			}
+			told := false
+			for out.Batch != nil {
+				out = n.Step(Now{Mono: n.now.Mono + 1}, Input{Written: out.Batch.ID})
+				for _, s := range out.Send {
+					if s.Kind != MsgPropose {
+						continue
+					}
+					c, err := cluster.DecodeCommand(s.Payload)
+					told = err == nil && c.Code == cluster.CodeTwoHistories && c.Severity == cluster.Error &&
+						s.To == 1 && s.Epoch.Number == 2 && strings.Contains(c.Text, "s1 went on under epoch 2")
+				}
+			}
+			if n.id.Epoch.Number != 2 {
+				t.Errorf("is in epoch %v", n.id.Epoch)
+			}
+			if told != tc.fire {
+				t.Errorf("tells the new leader of two histories: %t, want %t", told, tc.fire)
+			}
+		})
+	}
+}
+
+// A forced return does not found an epoch that the register has given to somebody else:
+// when that one boots, it is to join what the operator has let go on.
+func TestForcedAboveTheRegister(t *testing.T) {
+	cfg := testConfig(true)
+	cfg.Tiebreaker = true
+	id := identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Sealed: true, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}}
+	n := open(t, cfg, stored(id))
+	n.half.top = epoch.ID{Number: 4, Founder: epoch.NewRaftID(1, 1)}
+	out := n.Step(Now{Mono: n.now.Mono + 1}, Input{Force: &Force{}})
+	out = n.Step(Now{Mono: n.now.Mono + 1}, Input{})
+	if len(out.Register) != 1 || out.Register[0].Raise != (epoch.ID{Number: 5, Founder: n.id.Raft}) {
+		t.Fatalf("register calls %+v, want to raise it to epoch 5", out.Register)
+	}
+	settle(n, out)
+	if n.id.Epoch != (epoch.ID{Number: 5, Founder: n.id.Raft}) {
+		t.Errorf("is in epoch %v, want 5", n.id.Epoch)
+	}
+}
