@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 	"unsafe"
 
 	"baton/core/lease"
@@ -22,7 +21,7 @@ func readClock() node.Now {
 	if _, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, unix.CLOCK_BOOTTIME, uintptr(unsafe.Pointer(&ts)), 0); errno != 0 {
 		panic("clock_gettime(CLOCK_BOOTTIME): " + errno.Error()) // no kernel that runs Go lacks it
 	}
-	return node.Now{Mono: lease.Instant(ts.Nano()), Wall: time.Now().UnixMilli()}
+	return node.Now{Mono: lease.Instant(ts.Nano()), Wall: wallTime()}
 }
 
 // bootID is another one after every boot (random(4)).

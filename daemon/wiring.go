@@ -60,7 +60,7 @@ func rulesOf(c *conf.Config) cluster.Config {
 func nodeConfig(c *conf.Config, id identity) node.Config {
 	return node.Config{
 		Self: id.self, Servers: serverNames(c), Times: timesOf(c), Wait: c.Startup.Wait.D(), Paths: c.PathCount(),
-		Boot: id.boot, Rules: rulesOf(c), Random: random, Tiebreaker: hasTiebreaker(c), WeakTiebreaker: isWeak(c),
+		Boot: id.boot, Rules: rulesOf(c), Random: random, Tiebreaker: hasTiebreaker(c), WeakTiebreaker: isWeak(c), Weaken: weakness(),
 	}
 }
 
