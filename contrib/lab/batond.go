@@ -26,7 +26,11 @@ type daemon struct {
 // startCluster writes the configuration and starts batond everywhere.
 func (l *Lab) startCluster() error {
 	if l.opts.Batond == "" {
-		path, err := Build("baton/daemon")
+		tags := ""
+		if l.opts.Faults != "" {
+			tags = "faults"
+		}
+		path, err := BuildWith("baton/daemon", tags)
 		if err != nil {
 			return err
 		}
@@ -78,7 +82,13 @@ func (s *Server) StartBatond() error {
 	if err := os.MkdirAll(s.StateDir(), 0o755); err != nil {
 		return err
 	}
+	var env []string
+	if s.lab.opts.Faults != "" {
+		env = []string{"BATON_FAULTS=" + s.lab.opts.Faults}
+	}
+	s.lab.note("batond starts on %s", s.Name)
 	p, err := s.Start(Spec{
+		Env:  env,
 		Args: []string{s.lab.opts.Batond, "--config", s.lab.ConfigPath(), "--server", s.Name, "--state-dir", s.StateDir(), "--socket", SocketPath},
 		Log:  "batond",
 	})
@@ -126,6 +136,7 @@ func (s *Server) SignalBatond(sig unix.Signal) error {
 	s.mu.Lock()
 	s.batond.wanted = false
 	s.mu.Unlock()
+	s.lab.note("%s to batond on %s", unix.SignalName(sig), s.Name)
 	return p.Signal(sig)
 }
 

@@ -56,6 +56,12 @@ func OnDisk() Option { return func(o *Options) { o.OnDisk = true } }
 // ReturnAuto sets recovery.return = "auto".
 func ReturnAuto() Option { return func(o *Options) { o.ReturnAuto = true } }
 
+// Mounts has every group mount a file system too.
+func Mounts() Option { return func(o *Options) { o.Mounts = true } }
+
+// Faults has batond built with faults in it, see Options.Faults.
+func Faults(text string) Option { return func(o *Options) { o.Faults = text } }
+
 // Config adds lines to the end of baton.toml.
 func Config(text string) Option { return func(o *Options) { o.Config = text } }
 

@@ -85,12 +85,16 @@ func (l *Lab) configText(key string) string {
 
 // scriptText is a start or stop script: the journal line, what the group wants, the
 // journal line. Only what the shell itself can do, so that a run costs a millisecond;
-// times are CLOCK_BOOTTIME by /proc/uptime, to 10 ms. A line is one write, so the
+// times are the server's own CLOCK_BOOTTIME by /proc/uptime, to 10 ms, with what it is
+// ahead of the lab's. A line is one write, so the
 // journal's order is the true order, over all servers. The environment is kept whole
 // in a file beside.
 func (l *Lab) scriptText(g Group, kind, body string) string {
 	journal := "'" + l.JournalPath() + "'"
 	env := "'" + filepath.Join(l.dir, "env") + "'"
+	if l.opts.Mounts {
+		body = l.mountScript(&g, kind) + body
+	}
 	if body == "" {
 		body = ":"
 	}
@@ -98,15 +102,16 @@ func (l *Lab) scriptText(g Group, kind, body string) string {
 # ` + kind + ` script of group ` + g.Name + ` in a lab.
 read up idle </proc/uptime
 read host </proc/sys/kernel/hostname
+read ahead <` + RunDir + "/" + clockFile + `
 run=$host.$$.$up
 export -p >` + env + `/$run
-echo "begin ` + g.Name + ` ` + kind + ` $host $up $run event=$ARMS_EVENT factor=$ARMS_FACTOR server=$ARMS_SERVER disk=$ARMS_DISK priority=$ARMS_PRIORITY token=$BATON_TOKEN" >>` + journal + `
+echo "begin ` + g.Name + ` ` + kind + ` $host $up-$ahead $run event=$ARMS_EVENT factor=$ARMS_FACTOR server=$ARMS_SERVER disk=$ARMS_DISK priority=$ARMS_PRIORITY token=$BATON_TOKEN" >>` + journal + `
 (
 ` + body + `
 )
 code=$?
 read up idle </proc/uptime
-echo "end ` + g.Name + ` ` + kind + ` $host $up $run code=$code" >>` + journal + `
+echo "end ` + g.Name + ` ` + kind + ` $host $up-$ahead $run code=$code" >>` + journal + `
 exit $code
 `
 }

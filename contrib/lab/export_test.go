@@ -23,3 +23,6 @@ func (l *Lab) AnnounceForTest(s *Server, ip netip.Addr) error {
 		return unix.Sendto(fd, arpRequest(mac(s.Addr(Public)), ip, ip), 0, to)
 	})
 }
+
+// MountsForTest are the mounts seen so far.
+func (l *Lab) MountsForTest() []Mount { return l.mounts.list() }

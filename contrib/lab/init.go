@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -33,6 +34,9 @@ type birth struct {
 	Scripts string // directory to show as scriptDir
 	Boot    string // file with the boot id
 	Cgroup  string // "" none
+	// Clock is what CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead of the machine's on this
+	// server, in whole seconds.
+	Clock int64
 }
 
 // ask is what the lab wants of a server's init.
@@ -56,12 +60,19 @@ type told struct {
 	proc *Process // filled in by the lab's end
 }
 
+// The init function keeps main on the first thread of a process whose role changes namespaces:
+// what /proc shows of a process is that thread's.
+func init() {
+	if len(os.Args) > 2 && os.Args[1] == roleArg && slices.Contains([]string{"init", "mount", "gated"}, os.Args[2]) {
+		runtime.LockOSThread()
+	}
+}
+
 // serverInit is the first process of a server. It ends with the lab's end of the
 // socket, and everything on the server with it.
 func serverInit(args []string) int {
-	// Mounts and the cgroup namespace are the calling thread's; programs must be
-	// started from the same one.
-	runtime.LockOSThread()
+	// Mounts, the cgroup and the time namespace are the calling thread's; programs must
+	// be started from the same one. It is the process's first, see init above.
 	link := os.NewFile(worldFD, "lab")
 	unix.CloseOnExec(worldFD)
 	out := json.NewEncoder(link)
@@ -159,8 +170,34 @@ func (b *birth) settle() error {
 	if err := unix.Mount(b.Boot, "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("boot id: %w", err)
 	}
+	if err := b.settleClock(); err != nil {
+		return err
+	}
 	setSysctls(sysctls)
 	return loopbackUp()
+}
+
+// settleClock gives the programs of this server a CLOCK_BOOTTIME and CLOCK_MONOTONIC of
+// their own (time_namespaces(7)), so that an instant of one server, or of the boot
+// before, means nothing on another. init itself stays outside of that namespace.
+func (b *birth) settleClock() error {
+	if b.Clock == 0 {
+		return nil
+	}
+	if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
+		return fmt.Errorf("time namespace: %w", err)
+	}
+	text := fmt.Sprintf("boottime %d 0\nmonotonic %d 0\n", b.Clock, b.Clock)
+	if err := os.WriteFile("/proc/self/timens_offsets", []byte(text), 0); err != nil {
+		return fmt.Errorf("time namespace: %w", err)
+	}
+	return nil
+}
+
+// hasTimeNamespaces: Linux 5.6 and later.
+func hasTimeNamespaces() bool {
+	_, err := os.Stat("/proc/self/timens_offsets")
+	return err == nil
 }
 
 // do carries out a request of the lab.

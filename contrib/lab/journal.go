@@ -14,7 +14,7 @@ import (
 // Run is one run of a group's script.
 type Run struct {
 	Group, Kind, Server string
-	Begin, End          time.Duration // CLOCK_BOOTTIME, to 10 ms; End 0: it never came to its end
+	Begin, End          time.Duration // the lab's CLOCK_BOOTTIME, to 10 ms; End 0: it never came to its end
 	Code                int
 	Event, Factor       string // ARMS_EVENT and ARMS_FACTOR
 	Home, Disk          string // ARMS_SERVER and ARMS_DISK
@@ -49,7 +49,7 @@ func (l *Lab) Journal() ([]Run, error) {
 		if len(f) < 6 {
 			return nil, fmt.Errorf("journal line %d: %q", i+1, line)
 		}
-		at, err := time.ParseDuration(f[4] + "s")
+		at, err := journalTime(f[4])
 		if err != nil {
 			return nil, fmt.Errorf("journal line %d: %w", i+1, err)
 		}
@@ -76,6 +76,18 @@ func (l *Lab) Journal() ([]Run, error) {
 		}
 	}
 	return runs, nil
+}
+
+// journalTime reads UP-AHEAD: the time on a server's own clock and how many seconds that
+// one is ahead of the lab's; AHEAD may be negative.
+func journalTime(text string) (time.Duration, error) {
+	up, ahead, _ := strings.Cut(text, "-")
+	at, err := time.ParseDuration(up + "s")
+	if err != nil {
+		return 0, err
+	}
+	seconds, err := strconv.ParseInt(ahead, 10, 64)
+	return at - time.Duration(seconds)*time.Second, err
 }
 
 // Environment is everything that a run had in its environment, as the shell's

@@ -49,6 +49,11 @@ type Options struct {
 	ReturnAuto bool
 	// Tiebreaker is tiebreaker.kind: "witness", "disk", "ping" or "none"; "" leaves it out.
 	Tiebreaker string
+	// Mounts: every group with scripts also mounts a file system, see mounts.go.
+	Mounts bool
+	// Faults, where not "", has batond built with the tag "faults" and is its BATON_FAULTS
+	// (daemon/faults.go): rules left out, a wall clock that can be set.
+	Faults string
 	// Bare starts the servers without batond.
 	Bare bool
 }
@@ -101,12 +106,17 @@ type Lab struct {
 	tie     *tieHost // nil: the tie-breaker is no witness
 	// clusterDisk is the file of the tie-breaker "disk", "" for other kinds.
 	clusterDisk string
+	mounts      *mountWatch // nil without Mounts
+	// began is when the lab did, on two clocks.
+	began     time.Time
+	beganBoot time.Duration
 
 	mu         sync.Mutex
 	complaints []error
 	closers    []func()
 	handovers  []window // when an operator asked for groups to change hands
 	witness    *Witness // nil in a bare lab
+	happenings []happening
 }
 
 // machine is a network namespace with one card and no processes.
@@ -124,7 +134,7 @@ func New(o Options) (*Lab, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
-	l := &Lab{opts: o}
+	l := &Lab{opts: o, began: time.Now(), beganBoot: bootClock()}
 	if err := l.build(); err != nil {
 		l.Close()
 		return nil, err
@@ -157,6 +167,11 @@ func (l *Lab) build() error {
 	}
 	if err := l.prepareTiebreaker(); err != nil {
 		return fmt.Errorf("tie-breaker: %w", err)
+	}
+	if l.opts.Mounts {
+		if l.mounts, err = newMountWatch(l); err != nil {
+			return err
+		}
 	}
 	l.holders = newHolderWatch(l.complain)
 	for _, g := range l.opts.Groups {
@@ -283,6 +298,7 @@ func (l *Lab) Loss(percent int, from, to string, networks ...string) error {
 	if done == 0 {
 		return fmt.Errorf("%q and %q share none of the networks %s", from, to, strings.Join(networks, ", "))
 	}
+	l.note("%d %% loss from %s to %s on %s", percent, from, to, strings.Join(networks, " "))
 	return nil
 }
 
@@ -292,7 +308,10 @@ func (l *Lab) Cut(a, b string, networks ...string) error {
 }
 
 // Heal ends every loss; pulled cables stay pulled.
-func (l *Lab) Heal() error { return l.room.clearDrops() }
+func (l *Lab) Heal() error {
+	l.note("healed")
+	return l.room.clearDrops()
+}
 
 func (l *Lab) isOn(name, network string) bool {
 	switch {
@@ -355,6 +374,9 @@ func (l *Lab) Close() {
 	wg.Wait()
 	if l.holders != nil {
 		l.holders.close()
+	}
+	if l.mounts != nil {
+		l.mounts.close()
 	}
 	l.closeTiebreaker()
 	for _, m := range []*machine{l.client, l.gateway} {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -364,5 +365,30 @@ func TestStall(t *testing.T) {
 	must(t, s.Resume())
 	if !grow() {
 		t.Error("the program has not gone on")
+	}
+}
+
+// Each server's CLOCK_BOOTTIME is another one, and a new one after a boot.
+func TestClocksDiffer(t *testing.T) {
+	t.Parallel()
+	l := bare(t, lab.Options{Servers: 2})
+	if _, err := os.Stat("/proc/self/timens_offsets"); err != nil {
+		t.Skip("no time namespaces (Linux 5.6): the servers have the machine's clock")
+	}
+	up := func(s *lab.Server) float64 {
+		seconds, err := strconv.ParseFloat(strings.Fields(run(t, s, "cat /proc/uptime"))[0], 64)
+		must(t, err)
+		return seconds
+	}
+	apart := func(a, b float64) bool { return a-b > 2 || b-a > 2 }
+	s := l.Servers[0]
+	first := up(s)
+	if other := up(l.Servers[1]); !apart(first, other) {
+		t.Errorf("server1 is up for %.0f s, server2 for %.0f s: want clocks that cannot be compared", first, other)
+	}
+	must(t, s.PowerCut())
+	must(t, s.Boot())
+	if again := up(s); !apart(first, again) {
+		t.Errorf("up for %.0f s before the boot, for %.0f s after it", first, again)
 	}
 }

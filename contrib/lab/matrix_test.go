@@ -40,7 +40,7 @@ func TestMatrix(t *testing.T) {
 					timeout = time.Second
 				}
 				m := &match{T: t, size: size, Cluster: lab.Start(t, lab.Servers(size.servers), lab.Tiebreaker(size.kind),
-					lab.Timeout(timeout), lab.ReturnAuto())}
+					lab.Timeout(timeout), lab.ReturnAuto(), lab.Mounts())}
 				m.timeout = timeout
 				f.play(m)
 				m.Verify()

@@ -33,6 +33,7 @@ type Server struct {
 	batond  *daemon         // nil: never started in this life
 	pulled  map[string]bool // by network
 	stalled bool
+	stalls  []window // when it stood still, and the time after it in which it cleans up
 
 	diskLost bool // no link to the CLUSTER partition; changed by the lab's one user alone
 }
@@ -108,7 +109,10 @@ func (s *Server) Boot() error {
 	if err := os.WriteFile(boot, []byte(newUUID()+"\n"), 0o444); err != nil {
 		return err
 	}
-	b := birth{Name: s.Name, Run: run, Scripts: s.lab.scripts(), Boot: boot, Cgroup: s.lab.cgroup(s.Name)}
+	b := birth{Name: s.Name, Run: run, Scripts: s.lab.scripts(), Boot: boot, Cgroup: s.lab.cgroup(s.Name), Clock: newClock()}
+	if err := os.WriteFile(s.Path(clockFile), fmt.Appendln(nil, b.Clock), 0o444); err != nil {
+		return err
+	}
 	spec, err := json.Marshal(b)
 	if err != nil {
 		return err
@@ -146,6 +150,7 @@ func (s *Server) Boot() error {
 		return fmt.Errorf("boot %s: %w", s.Name, err)
 	}
 	s.life, s.batond, s.pulled, s.stalled = l, nil, map[string]bool{}, false
+	s.lab.note("%s boots, its clock %d s ahead", s.Name, b.Clock)
 	s.lab.holders.add(s.Name, l.ns)
 	return nil
 }
@@ -202,6 +207,8 @@ func (s *Server) PowerCut() error {
 		return s.off("power cut")
 	}
 	s.life, s.batond = nil, nil
+	s.lab.note("power cut of %s", s.Name)
+	s.endStall(time.Now())
 	for _, c := range s.cables {
 		if err := s.lab.room.setPort(c, false, nil); err != nil {
 			s.lab.complain(err)
@@ -225,13 +232,27 @@ func (s *Server) signalAll(sig unix.Signal) error {
 	if l == nil {
 		return s.off(sig.String())
 	}
+	s.lab.note("%s to everything on %s", unix.SignalName(sig), s.Name)
+	began := time.Now()
 	if _, err := l.link.call(ask{Signal: int(sig), Pid: -1}); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stalled = sig == unix.SIGSTOP
+	switch s.stalled = sig == unix.SIGSTOP; {
+	case !s.stalled:
+		s.endStall(time.Now().Add(s.lab.opts.Timeout / 4)) // E, to clean up in
+	case len(s.stalls) == 0 || !s.stalls[len(s.stalls)-1].until.IsZero():
+		s.stalls = append(s.stalls, window{from: began})
+	}
 	return nil
+}
+
+// endStall ends the last stall, if one is on. Called with s.mu.
+func (s *Server) endStall(at time.Time) {
+	if n := len(s.stalls); n > 0 && s.stalls[n-1].until.IsZero() {
+		s.stalls[n-1].until = at
+	}
 }
 
 // Stalled reports whether the server stands still.

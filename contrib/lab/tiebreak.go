@@ -114,6 +114,7 @@ func (l *Lab) StartTieWitness() error {
 	if err := os.WriteFile(filepath.Join(l.tieDir("keys"), "lab.key"), key, 0o600); err != nil {
 		return err
 	}
+	l.note("the witness starts")
 	log, err := os.OpenFile(l.TieLog(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
@@ -137,6 +138,7 @@ func (l *Lab) StopTieWitness() error {
 	if l.tie == nil || l.tie.proc == nil {
 		return errors.New("no witness runs in this lab")
 	}
+	l.note("power cut of the witness")
 	cmd := l.tie.proc
 	l.tie.proc = nil
 	err := cmd.Process.Kill()
@@ -152,6 +154,7 @@ func (l *Lab) WipeTieWitness() error {
 			return err
 		}
 	}
+	l.note("the witness loses its registers")
 	if err := os.RemoveAll(l.tieDir("state")); err != nil {
 		return err
 	}

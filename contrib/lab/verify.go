@@ -16,6 +16,9 @@ import (
 //     other. Where an operator had asked for the change (Operate, a graceful stop), the
 //     old owner may have answered shortly before the new one, but never after it;
 //   - scripts of one group ran on two servers at once;
+//   - two servers had the file system of one group mounted at one instant (Mounts);
+//   - for longer than a heartbeat interval one server had any part of a group (address,
+//     mount, running script) and another server any part of it too;
 //   - a batond ended by itself, panicked, or found a data race;
 //   - anything that the lab itself could not do.
 func (l *Lab) Verify() error {
@@ -28,6 +31,13 @@ func (l *Lab) Verify() error {
 	runs, err := l.Journal()
 	if err == nil {
 		err = overlappingRuns(runs)
+	}
+	if err != nil {
+		errs = append(errs, err)
+	}
+	all, err := l.carries(time.Now())
+	if err == nil { // else it has been said already
+		err = shared(all, l.opts.Interval)
 	}
 	if err != nil {
 		errs = append(errs, err)

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,55 @@ func TestOverlappingRuns(t *testing.T) {
 		err := overlappingRuns(c.runs)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// Two servers with a part of one group for longer than the observers are late are found,
+// whatever the parts are; time in which a server stands still does not count.
+func TestSharedStretches(t *testing.T) {
+	t.Parallel()
+	zero := time.Unix(1000, 0)
+	at := func(ms int) time.Time { return zero.Add(time.Duration(ms) * time.Millisecond) }
+	has := func(group, server, what string, from, until int) stretch {
+		return stretch{group, server, what, at(from), at(until)}
+	}
+	for _, c := range []struct {
+		name string
+		all  []stretch
+		want int
+	}{
+		{"one after the other", []stretch{has("A", "server1", hasMount, 0, 1000), has("A", "server2", hasAddress, 1000, 2000)}, 0},
+		{"observed late", []stretch{has("A", "server1", hasMount, 0, 1000), has("A", "server2", hasAddress, 900, 2000)}, 0},
+		{"mount and address", []stretch{has("A", "server1", hasMount, 0, 1000), has("A", "server2", hasAddress, 899, 2000)}, 1},
+		{"within", []stretch{has("A", "server1", hasScript, 0, 3000), has("A", "server2", hasAddress, 1000, 2000)}, 1},
+		{"one server", []stretch{has("A", "server1", hasMount, 0, 1000), has("A", "server1", hasAddress, 0, 1000)}, 0},
+		{"two groups", []stretch{has("A", "server1", hasMount, 0, 1000), has("B", "server2", hasMount, 0, 1000)}, 0},
+		{"three servers", []stretch{has("A", "server1", hasMount, 0, 1000), has("A", "server2", hasMount, 0, 1000), has("A", "server3", hasScript, 0, 1000)}, 3},
+	} {
+		err, got := shared(c.all, 100*time.Millisecond), 0
+		if err != nil {
+			got = strings.Count(err.Error(), "\n") + 1
+		}
+		if got != c.want {
+			t.Errorf("%s: %v, want %d", c.name, err, c.want)
+		}
+	}
+	s := has("A", "server1", hasMount, 0, 1000)
+	for _, c := range []struct {
+		name    string
+		windows []window
+		want    []stretch
+	}{
+		{"none", nil, []stretch{s}},
+		{"before", []window{{at(-20), at(-10)}}, []stretch{s}},
+		{"in the middle", []window{{at(100), at(200)}}, []stretch{has("A", "server1", hasMount, 0, 100), has("A", "server1", hasMount, 200, 1000)}},
+		{"it goes on", []window{{from: at(100)}}, []stretch{has("A", "server1", hasMount, 0, 100)}},
+		{"all of it", []window{{at(-10), at(2000)}}, nil},
+		{"two", []window{{at(-10), at(10)}, {at(990), at(2000)}}, []stretch{has("A", "server1", hasMount, 10, 990)}},
+	} {
+		if got := without(s, c.windows); !slices.Equal(got, c.want) {
+			t.Errorf("without, %s: %v, want %v", c.name, got, c.want)
 		}
 	}
 }

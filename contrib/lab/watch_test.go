@@ -3,11 +3,13 @@ package lab_test
 import (
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"baton/contrib/lab"
 )
@@ -108,5 +110,47 @@ func TestTwoHoldersAreSeen(t *testing.T) {
 	}
 	if got := l.Holders(fip); len(got) != 2 {
 		t.Errorf("holders %v, want both", got)
+	}
+}
+
+// The mount of a group is there as long as its process; a second one meanwhile is a
+// complaint, and one after the first has been killed is none.
+func TestMountWatch(t *testing.T) {
+	t.Parallel()
+	if err := lab.Err(); err != nil {
+		t.Skip(err)
+	}
+	l, err := lab.New(lab.Options{Servers: 2, Bare: true, Mounts: true})
+	must(t, err)
+	defer l.Close()
+	mount := func(s *lab.Server) *lab.Process {
+		t.Helper()
+		before := len(l.MountsForTest())
+		p, err := s.StartRole("mount", "A", filepath.Join(l.Dir(), "mounts.sock"))
+		must(t, err)
+		for len(l.MountsForTest()) == before {
+			time.Sleep(time.Millisecond)
+		}
+		return p
+	}
+	end := func(p *lab.Process) {
+		t.Helper()
+		must(t, p.Signal(unix.SIGKILL))
+		<-p.Done()
+	}
+	end(mount(l.Servers[0]))
+	second := mount(l.Servers[1])
+	if got := l.Complaints(); len(got) != 0 {
+		t.Errorf("one after the other: %v", got)
+	}
+	mount(l.Servers[0])
+	if got := l.Complaints(); len(got) != 1 || !strings.Contains(got[0].Error(), "mounted twice") {
+		t.Errorf("both at once: %v, want one complaint", got)
+	}
+	end(second)
+	for end := time.Now().Add(5 * time.Second); l.MountsForTest()[1].Until.IsZero(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the holder has been killed, and its mount has no end")
+		}
 	}
 }

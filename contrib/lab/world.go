@@ -85,6 +85,7 @@ type note struct {
 	Ready bool   `json:"ready,omitempty"`
 	Error string `json:"error,omitempty"`
 	Build string `json:"build,omitempty"` // package to build
+	Tags  string `json:"tags,omitempty"`  // with these build tags
 	Path  string `json:"path,omitempty"`  // of what was built
 }
 
@@ -182,7 +183,7 @@ func startWorld(dir string, user bool) (int, error) {
 			if readNote(in, &n) != nil {
 				return
 			}
-			path, err := buildHere(dir, n.Build)
+			path, err := buildHere(dir, n.Build, n.Tags)
 			answer := note{Path: path}
 			if err != nil {
 				answer.Error = err.Error()
@@ -206,9 +207,9 @@ func startWorld(dir string, user bool) (int, error) {
 
 // buildHere builds a package of this module, outside, where the module cache and
 // the network are.
-func buildHere(dir, pkg string) (string, error) {
-	out := filepath.Join(dir, "bin", filepath.Base(pkg))
-	cmd := exec.Command("go", "build", "-o", out, pkg)
+func buildHere(dir, pkg, tags string) (string, error) {
+	out := filepath.Join(dir, "bin", binaryName(pkg, tags))
+	cmd := exec.Command("go", "build", "-tags", tags, "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, text)
@@ -216,18 +217,30 @@ func buildHere(dir, pkg string) (string, error) {
 	return out, nil
 }
 
-var builds sync.Map // package -> func() (string, error)
+// binaryName is the name of what is built of a package.
+func binaryName(pkg, tags string) string {
+	if tags != "" {
+		tags = "-" + tags
+	}
+	return filepath.Base(pkg) + tags
+}
+
+var builds sync.Map // binary -> func() (string, error)
 
 // Build builds a main package of this module once in this world and says where the
 // binary is. The environment variable BATON_LAB_BIN names a directory of binaries
 // built before; then nothing is built.
-func Build(pkg string) (string, error) {
+func Build(pkg string) (string, error) { return BuildWith(pkg, "") }
+
+// BuildWith is Build with build tags, separated by commas; the binary is called
+// PACKAGE-TAGS.
+func BuildWith(pkg, tags string) (string, error) {
 	if dir := os.Getenv("BATON_LAB_BIN"); dir != "" {
-		path := filepath.Join(dir, filepath.Base(pkg))
+		path := filepath.Join(dir, binaryName(pkg, tags))
 		_, err := os.Stat(path)
 		return path, err
 	}
-	once, _ := builds.LoadOrStore(pkg, sync.OnceValues(func() (string, error) {
+	once, _ := builds.LoadOrStore(binaryName(pkg, tags), sync.OnceValues(func() (string, error) {
 		if err := Err(); err != nil {
 			return "", err
 		}
@@ -236,7 +249,7 @@ func Build(pkg string) (string, error) {
 		}
 		world.mu.Lock()
 		defer world.mu.Unlock()
-		if err := writeNote(world.up, note{Build: pkg}); err != nil {
+		if err := writeNote(world.up, note{Build: pkg, Tags: tags}); err != nil {
 			return "", err
 		}
 		var n note

@@ -139,6 +139,8 @@ func runRole(role string, args []string) int {
 		return echoServer(args)
 	case "web":
 		return webServer(args)
+	case "mount":
+		return mountHolder(args)
 	}
 	fmt.Fprintf(os.Stderr, "lab: no role %q\n", role)
 	return 2
