@@ -112,8 +112,8 @@ func (n *Node) overtaken(m Message) {
 	n.join(m.Epoch, func() {
 		n.note(cluster.Event{
 			Severity: cluster.Error, Code: cluster.CodeTwoHistories,
-			Text: fmt.Sprintf("%s had a leader under epoch %v while %s went on under epoch %v; it has stopped its groups and joins; what was decided under epoch %v since is lost",
-				n.name, mine, n.serverName(m.Epoch.Founder.Server()), m.Epoch, mine),
+			Text: fmt.Sprintf("%s still had a leader (epoch %d) while %s went on without it (epoch %d): groups may have run on both sides; it has stopped its groups and joins, and what was decided under epoch %d since is lost",
+				n.name, mine.Number, n.serverName(m.Epoch.Founder.Server()), m.Epoch.Number, mine.Number),
 		})
 	})
 }

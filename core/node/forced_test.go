@@ -48,7 +48,7 @@ func TestOvertaken(t *testing.T) {
 					}
 					c, err := cluster.DecodeCommand(s.Payload)
 					told = err == nil && c.Code == cluster.CodeTwoHistories && c.Severity == cluster.Error &&
-						s.To == 1 && s.Epoch.Number == 2 && strings.Contains(c.Text, "s1 went on under epoch 2")
+						s.To == 1 && s.Epoch.Number == 2 && strings.Contains(c.Text, "s1 went on without it (epoch 2)")
 				}
 			}
 			if n.id.Epoch.Number != 2 {
