@@ -1,9 +1,12 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"baton/daemon/cgroup"
@@ -20,17 +23,38 @@ type clearer struct {
 	places []cgroup.Place
 	// turn is called between the stages, for the guard's beat.
 	turn func()
+
+	found bool // by the last clear: something was here
+
+	// For the judge, who looks on from another goroutine.
+	last  atomic.Pointer[verdict] // of the last attempt
+	stage atomic.Pointer[string]  // of the attempt under way
+	began atomic.Int64            // when it began; 0: none is under way
 }
+
+// verdict is what stands in the way, as far as is known.
+type verdict struct {
+	text  string
+	dying bool // nothing but killed processes that are on their way out
+}
+
+// notTried is the verdict before the first attempt.
+var notTried = verdict{text: "the guard has not come to it"}
 
 func newClearer(p *page.Page) (*clearer, error) {
 	table, err := floatingip.OpenTable()
 	if err != nil {
 		return nil, err
 	}
-	return &clearer{page: p, table: table, addrs: map[netip.Addr]bool{}, turn: func() {}}, nil
+	c := &clearer{page: p, table: table, turn: func() {}}
+	c.forget()
+	c.last.Store(&notTried)
+	return c, nil
 }
 
 func (c *clearer) close() { c.table.Close() }
+
+func (c *clearer) forget() { c.addrs, c.places = map[netip.Addr]bool{}, nil }
 
 // add adds what a spec names. Nothing is forgotten while a session lasts: an address
 // that the operator has just taken out of the configuration may still be here.
@@ -38,12 +62,22 @@ func (c *clearer) add(s Spec) {
 	for _, a := range s.Addresses {
 		c.addrs[a] = true
 	}
-	for _, p := range c.places {
-		if p == s.Place {
-			return
-		}
+	if !slices.Contains(c.places, s.Place) {
+		c.places = append(c.places, s.Place)
 	}
-	c.places = append(c.places, s.Place)
+}
+
+// at notes the stage that is tried now.
+func (c *clearer) at(stage string) { c.stage.Store(&stage) }
+
+// hindrance is what stands in the way. Any goroutine may ask. An attempt that has
+// lasted for longer than limit hangs, and its stage is the answer.
+func (c *clearer) hindrance(limit time.Duration) (text string, dying bool) {
+	v, began := c.last.Load(), c.began.Load()
+	if began != 0 && time.Duration(page.Now()-began) > limit {
+		return "hangs while it is to " + *c.stage.Load(), false
+	}
+	return v.text, v.dying
 }
 
 // clear tries once, for as long as killed processes may take to go, and returns what
@@ -56,54 +90,73 @@ func (c *clearer) clear() (left string) {
 	if sparesAll() {
 		return ""
 	}
-	var faults []string
-	note := func(err error) {
+	v := &verdict{dying: true}
+	note := func(err error, dying bool) {
 		if err != nil {
-			faults = append(faults, err.Error())
+			v.text = strings.TrimPrefix(v.text+"; "+err.Error(), "; ")
+			v.dying = v.dying && dying
 		}
 	}
+	c.found = false
+	c.at("kill the processes of the groups")
+	c.began.Store(page.Now())
+	defer func() { c.last.Store(v); c.began.Store(0) }()
 	for _, p := range c.places {
-		note(p.KillCgroup())
+		c.found = c.found || p.Populated()
+		note(p.KillCgroup(), false)
 	}
-	_, err := c.table.RemoveAll(c.addrs)
-	note(err)
-	c.turn()
-	for _, p := range c.places {
-		note(c.await(p))
-	}
+	c.at("remove the floating IPs")
 	n, err := c.table.RemoveAll(c.addrs)
-	note(err)
+	c.found = c.found || n > 0
+	note(err, false)
+	c.turn()
+	c.at("wait for the processes of the groups")
+	for _, p := range c.places {
+		dying, err := c.await(p)
+		note(err, dying)
+	}
+	c.at("remove the floating IPs")
+	n, err = c.table.RemoveAll(c.addrs)
+	note(err, false)
 	if n > 0 {
 		// Found some again: only a pass without any shows that nobody adds them.
 		if n, err = c.table.RemoveAll(c.addrs); n > 0 {
-			note(fmt.Errorf("%d floating IPs come back", n))
+			note(fmt.Errorf("%d floating IPs come back", n), false)
 		}
-		note(err)
+		note(err, false)
 	}
-	if len(faults) == 0 {
+	if v.text == "" {
 		for _, p := range c.places {
 			p.Remove() // whoever is born in a cgroup that has been killed dies, see Remove
 		}
 	}
-	return strings.Join(faults, "; ")
+	return v.text
 }
 
 // await kills until no process is left. The dying need a moment: memory has to be
-// given back.
-func (c *clearer) await(p cgroup.Place) error {
-	const (
-		poll  = 2 * time.Millisecond
-		limit = 200 * time.Millisecond // then the addresses are looked at again
-	)
+// given back. dying: those that are left are on their way out.
+func (c *clearer) await(p cgroup.Place) (dying bool, err error) {
+	const poll = 2 * time.Millisecond
+	limit := 200 * time.Millisecond // then the addresses are looked at again
+	if _, stop := c.page.Times(); stop > 0 {
+		limit = min(limit, stop/4) // the judge needs a verdict within E
+	}
 	for end := time.Now().Add(limit); ; time.Sleep(poll) {
 		c.turn()
 		left, err := p.Kill()
+		if left {
+			c.found = true
+		}
 		if err != nil || !left {
-			return err
+			return false, err
 		}
-		if time.Now().After(end) {
-			return fmt.Errorf("processes of a group cannot be killed (stuck in the kernel?)")
+		if time.Now().Before(end) {
+			continue
 		}
+		if stuck := p.Stuck(); stuck != "" {
+			return false, fmt.Errorf("%s of a group does not end by SIGKILL: it is stuck in the kernel", stuck)
+		}
+		return true, errors.New("killed processes of a group are on their way out")
 	}
 }
 

@@ -49,6 +49,8 @@ type Spec struct {
 	Addresses []netip.Addr  `json:"addresses"` // of all groups
 	Timeout   time.Duration `json:"timeout"`   // T, heartbeat.timeout
 	Stop      time.Duration `json:"stop"`      // E, T/4: the time to clear in
+	Reboot    When          `json:"reboot"`
+	Record    string        `json:"record"` // file that a reboot is noted in; "": none
 }
 
 // Config is how to open the guard.

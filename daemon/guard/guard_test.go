@@ -115,6 +115,7 @@ func newBench(t *testing.T, noCgroup bool) *bench {
 		run = filepath.Join(dir, "run")
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	rebootsFile = filepath.Join(run, "reboots")
 	b := &bench{t: t, place: place}
 	b.config = Config{
 		StateDir: dir, RunDir: run,

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -47,14 +46,12 @@ func Main(args []string) int {
 type process struct {
 	page  *page.Page
 	specs string // file
-	clear *clearer
+	end   *ender
 	owner string // file that batond has locked
 	log   *quietLog
 
-	spec      Spec // newest
 	nextRenew int64
 	nextOwner int64
-	nextWord  int64 // next complaint
 	renewOK   bool
 }
 
@@ -76,10 +73,10 @@ func newProcess(pagePath, specPath string) (*process, error) {
 	if err := p.page.Check(); err != nil {
 		return nil, err
 	}
-	if p.clear, err = newClearer(p.page); err != nil {
+	if p.end, err = newEnder(p.page, p.log.print, 2*turn); err != nil {
 		return nil, err
 	}
-	p.clear.turn = p.page.Beat
+	p.end.clear.turn = p.page.Beat
 	if err := p.readSpec(); err != nil {
 		return nil, err
 	}
@@ -102,8 +99,7 @@ func (p *process) readSpec() error {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return fmt.Errorf("%s: %w", p.specs, err)
 	}
-	p.spec = s
-	p.clear.add(s)
+	p.end.add(s)
 	p.page.SetSpecSeen(n)
 	return nil
 }
@@ -136,32 +132,18 @@ func (p *process) loop() {
 	}
 }
 
-// fire clears once and, where that was not enough, says so and lets the loop call it
-// again, for ever.
+// fire clears once and, where that was not enough, has the loop call it again, for
+// ever.
 func (p *process) fire() {
-	begin := page.Now()
-	state := p.page.Load()
-	left := p.clear.clear()
-	took := time.Duration(page.Now() - begin).Round(time.Millisecond)
-	if left == "" {
-		p.page.Forget()
-		p.page.Finish()
-		p.log.print(fmt.Sprintf("session %d is over and cleared within %s", state.Session, took))
-		p.nextWord = 0
-		return
+	if !p.end.try() {
+		time.Sleep(10 * time.Millisecond)
 	}
-	// Here a reboot has its place, where the configuration asks for one.
-	if now := page.Now(); now-state.Deadline > int64(p.spec.Stop) && now >= p.nextWord {
-		p.nextWord = now + int64(complain)
-		p.log.print(fmt.Sprintf("session %d is over, and this server is not clear: %s", state.Session, left))
-	}
-	time.Sleep(10 * time.Millisecond)
 }
 
 func (p *process) renew(now int64) {
-	interval := min(max(p.spec.Timeout/10, 200*time.Millisecond), 500*time.Millisecond)
+	interval := min(max(p.end.spec.Load().Timeout/10, 200*time.Millisecond), 500*time.Millisecond)
 	p.nextRenew = now + int64(interval)
-	err := p.clear.renew()
+	err := p.end.clear.renew()
 	if err != nil && p.renewOK {
 		p.log.print(err.Error())
 	}
@@ -171,8 +153,7 @@ func (p *process) renew(now int64) {
 // idle is a turn without a session. It says whether to end: batond is gone.
 func (p *process) idle(now int64) bool {
 	// Nothing is left of what older configurations named.
-	p.clear.addrs, p.clear.places = map[netip.Addr]bool{}, nil
-	p.clear.add(p.spec)
+	p.end.forget()
 	if now < p.nextOwner {
 		return false
 	}

@@ -17,7 +17,7 @@ type supervisor struct {
 	pidfd int      // of the guard; -1: none
 	exit  *os.File // pidfd, for the runtime's poller: waiting costs nothing
 	pid   int
-	spare *clearer // made beforehand, for the case that no guard can be started
+	spare *ender // made beforehand, for the case that no guard can be started
 }
 
 const (
@@ -38,16 +38,22 @@ func stale(timeout time.Duration) time.Duration {
 func (s *supervisor) begin() error {
 	s.pidfd = -1
 	var err error
-	if s.spare, err = newClearer(s.guard.page); err != nil {
+	if s.spare, err = newEnder(s.guard.page, s.guard.config.Notice, 0); err != nil {
 		return err
 	}
 	s.spare.add(s.guard.config.Spec)
-	if lock, err := lockPage(s.guard.path); err != nil {
-		return err
-	} else if lock != nil {
-		return s.start(lock)
+	lock, err := lockPage(s.guard.path)
+	switch {
+	case err != nil:
+	case lock != nil:
+		err = s.start(lock)
+	default:
+		err = s.attach()
 	}
-	return s.attach()
+	if err != nil {
+		s.spare.close()
+	}
+	return err
 }
 
 // start starts a guard that inherits the locked page as file 3.
@@ -196,10 +202,7 @@ func (s *supervisor) without(lost time.Time) {
 		s.guard.config.Notice(fmt.Sprintf("no guard can be started (%v): the session ends and batond clears by itself", err))
 	}
 	if p.FireIfDue() {
-		if left := s.spare.clear(); left == "" {
-			p.Forget()
-			p.Finish()
-		}
+		s.spare.try()
 	}
 	time.Sleep(again)
 }
