@@ -87,7 +87,8 @@ const (
 	Manual = "manual" // recovery.return, group.failback: an operator says when
 	Auto   = "auto"   // recovery.return, group.failback: at once
 
-	OnQuorumLossStop = "stop" // recovery.on_quorum_loss: stop the groups
+	OnQuorumLossStop   = "stop"   // recovery.on_quorum_loss: stop the groups
+	OnQuorumLossReboot = "reboot" // then reboot
 
 	TiebreakerNone    = "none"    // tiebreaker.kind: exactly half of the servers waits for an operator
 	TiebreakerDisk    = "disk"    // it asks a register on a shared disk
@@ -157,7 +158,7 @@ type Recovery struct {
 	// Return of a server that boots after a failure: Manual (default) or Auto.
 	Return string
 	// OnQuorumLoss is what a server does that may not run groups any more:
-	// OnQuorumLossStop (default and only choice now).
+	// OnQuorumLossStop (default) or OnQuorumLossReboot.
 	OnQuorumLoss string
 	// Watchdog is the path of a watchdog device. Always "": not supported yet.
 	Watchdog string

@@ -64,7 +64,7 @@ func (p *parser) config(c *Config, values map[string]any) {
 	c.Startup.Wait, _ = root.table("startup").duration("wait", DefaultWait, span{MinWait, MaxWait})
 	recovery := root.table("recovery")
 	c.Recovery.Return = recovery.choice("return", Manual, Auto)
-	c.Recovery.OnQuorumLoss = recovery.choice("on_quorum_loss", OnQuorumLossStop)
+	c.Recovery.OnQuorumLoss = recovery.choice("on_quorum_loss", OnQuorumLossStop, OnQuorumLossReboot)
 	p.tiebreaker(c, root.table("tiebreaker"))
 	p.servers(c, root)
 	p.groups(c, root)

@@ -35,7 +35,6 @@ var later = map[string]string{
 
 // laterChoices are values that are planned and not honoured yet.
 var laterChoices = map[string][]string{
-	"recovery.on_quorum_loss": {"reboot"},
 	"group.monitor.resources": {"partition", "nfs", "public_lan"},
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"baton/daemon/api"
 	"baton/daemon/cgroup"
 	"baton/daemon/guard"
+	"baton/daemon/guard/reboot"
 	"baton/daemon/heartbeat"
 	"baton/daemon/peer"
 	"baton/daemon/runner"
@@ -61,6 +63,7 @@ func serve(o options, c *conf.Config, id identity, keys []conf.Key, log *slog.Lo
 	if err := m.openGroups(c, id, log, &tidy); err != nil {
 		return err
 	}
+	m.sayReboots(id, log)
 	if err := m.takeOver(&nc, len(image) > 0, log); err != nil {
 		return err
 	}
@@ -109,11 +112,8 @@ func (m *machine) openGroups(c *conf.Config, id identity, log *slog.Logger, tidy
 		log.Warn("no cgroup v2: processes of groups are found by a mark in their environment", "why", m.place.Why)
 	}
 	m.Guard, err = guard.Open(guard.Config{
-		StateDir: id.stateDir, Spec: guardSpec(c, m.place),
-		Notice: func(text string) {
-			log.Warn(text)
-			m.loop.offer(node.Input{Note: &cluster.Event{Severity: cluster.Warn, Code: "guard", Text: text}})
-		},
+		StateDir: id.stateDir, Spec: guardSpec(c, id.stateDir, m.place),
+		Notice: func(text string) { m.notice(log, text) },
 	})
 	if err != nil {
 		return err
@@ -131,6 +131,33 @@ func (m *machine) openGroups(c *conf.Config, id identity, log *slog.Logger, tidy
 	m.watch = newAddressWatch(c, m.loop.put)
 	m.desk.seen = m.watch.follow
 	return nil
+}
+
+// notice tells the operator what the guard has to say.
+func (m *machine) notice(log *slog.Logger, text string) {
+	log.Warn(text)
+	m.loop.offer(node.Input{Note: &cluster.Event{Severity: cluster.Warn, Code: "guard", Text: text}})
+}
+
+// sayReboots says what there is to say about the guard's last means: that it cannot
+// be had, and that it was used before this boot.
+func (m *machine) sayReboots(id identity, log *slog.Logger) {
+	if _, err := reboot.Find(); err != nil {
+		log.Warn("the guard could not reboot this server, should it be unable to clear the groups", "why", err)
+	}
+	file := filepath.Join(id.stateDir, rebootFile)
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return
+	}
+	// A note and no boot: the reboot has failed, and the guard has said so.
+	boot, why, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if boot != id.boot {
+		m.notice(log, "the guard has rebooted this server: "+why)
+	}
+	if err := os.Remove(file); err != nil {
+		log.Warn("the note of the guard's reboot stays, and will be told again", "error", err)
+	}
 }
 
 // takeOver decides what becomes of the groups that an earlier batond may have left

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
+	"path/filepath"
 	"time"
 
 	"baton/conf"
@@ -80,17 +81,27 @@ func floatingIPs(g *conf.Group) []floatingip.Spec {
 	return out
 }
 
+// rebootFile, in the state directory, says why the guard has rebooted this server.
+const rebootFile = "guard.rebooted"
+
 // guardSpec names what must be gone when the lease is over: everything of every
 // group, for a group may have come here under an earlier configuration of policies.
-func guardSpec(c *conf.Config, place cgroup.Place) guard.Spec {
+func guardSpec(c *conf.Config, stateDir string, place cgroup.Place) guard.Spec {
 	t := timesOf(c)
+	reboot := guard.WhenStuck
+	if c.Recovery.OnQuorumLoss == conf.OnQuorumLossReboot {
+		reboot = guard.WhenLost
+	}
 	var addresses []netip.Addr
 	for i := range c.Groups {
 		for _, ip := range c.Groups[i].FloatingIPs {
 			addresses = append(addresses, ip.Address)
 		}
 	}
-	return guard.Spec{Place: place, Addresses: addresses, Timeout: t.Timeout, Stop: t.Stop}
+	return guard.Spec{
+		Place: place, Addresses: addresses, Timeout: t.Timeout, Stop: t.Stop,
+		Reboot: reboot, Record: filepath.Join(stateDir, rebootFile),
+	}
 }
 
 func runnerGroups(c *conf.Config) map[string]runner.Group {

@@ -15,6 +15,7 @@ import (
 	"baton/core/cluster"
 	"baton/core/node"
 	"baton/daemon/cgroup"
+	"baton/daemon/guard"
 	"baton/daemon/heartbeat"
 
 	"github.com/google/go-cmp/cmp"
@@ -95,9 +96,13 @@ func TestWiring(t *testing.T) {
 	if a, b := nc.Random(), nc.Random(); a == b {
 		t.Errorf("random numbers %d and %d", a, b)
 	}
-	spec := guardSpec(c, cgroup.Place{Mark: "m"})
-	if len(spec.Addresses) != 2 || spec.Timeout != time.Second || spec.Stop != 250*time.Millisecond {
+	spec := guardSpec(c, "/state", cgroup.Place{Mark: "m"})
+	if len(spec.Addresses) != 2 || spec.Timeout != time.Second || spec.Stop != 250*time.Millisecond || spec.Reboot != guard.WhenStuck || spec.Record != "/state/guard.rebooted" {
 		t.Errorf("guard spec = %+v", spec)
+	}
+	c.Recovery.OnQuorumLoss = conf.OnQuorumLossReboot
+	if spec := guardSpec(c, "/state", cgroup.Place{}); spec.Reboot != guard.WhenLost {
+		t.Errorf("guard spec with reboot = %+v", spec)
 	}
 	if g := runnerGroups(c)["A"]; g.Timeout != 90*time.Second || g.StartScript != "/a" || len(g.FloatingIPs) != 1 || g.FloatingIPs[0].Prefix != 0 {
 		t.Errorf("runner's A = %+v", g)

@@ -98,9 +98,13 @@ func (s *Server) StartBatond() error {
 	d := &daemon{proc: p, wanted: true}
 	s.mu.Lock()
 	s.batond = d
+	l := s.life
 	s.mu.Unlock()
 	go func() { // ends with the process, at the latest when the server goes
 		code := p.Code()
+		if p.link.isClosed() && l != nil && l.rebooted() {
+			return // with the whole server
+		}
 		s.mu.Lock()
 		unasked := d.wanted && s.batond == d
 		s.mu.Unlock()

@@ -111,7 +111,9 @@ type Lab struct {
 	began     time.Time
 	beganBoot time.Duration
 
+	underWay   sync.WaitGroup // what the lab does by itself
 	mu         sync.Mutex
+	closed     bool
 	complaints []error
 	closers    []func()
 	handovers  []window // when an operator asked for groups to change hands
@@ -351,6 +353,17 @@ func (l *Lab) Complaints() []error {
 	return slices.Clone(l.complaints)
 }
 
+// begin says whether the lab may begin something by itself; its end is told to
+// underWay, for which Close waits.
+func (l *Lab) begin() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed {
+		l.underWay.Add(1)
+	}
+	return !l.closed
+}
+
 // onClose has f called by Close, last one first, before the servers go.
 func (l *Lab) onClose(f func()) {
 	l.mu.Lock()
@@ -362,8 +375,9 @@ func (l *Lab) onClose(f func()) {
 func (l *Lab) Close() {
 	l.mu.Lock()
 	closers := l.closers
-	l.closers = nil
+	l.closers, l.closed = nil, true
 	l.mu.Unlock()
+	l.underWay.Wait()
 	for _, f := range slices.Backward(closers) {
 		f()
 	}

@@ -90,6 +90,13 @@ func (k *initLink) close() {
 	}
 }
 
+// isClosed says whether init is gone, or about to be.
+func (k *initLink) isClosed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.closed
+}
+
 // settled waits until init has made the server's namespaces.
 func (k *initLink) settled() error {
 	t, err := await(k.first)

@@ -35,6 +35,8 @@ type Server struct {
 	stalled bool
 	stalls  []window // when it stood still, and the time after it in which it cleans up
 
+	reboots int // by the server itself
+
 	diskLost bool // no link to the CLUSTER partition; changed by the lab's one user alone
 }
 
@@ -144,6 +146,9 @@ func (s *Server) Boot() error {
 		_ = cmd.Wait()
 		close(l.done)
 		link.close()
+		if l.rebooted() {
+			s.bootAgain(l)
+		}
 	}()
 	if err := s.wire(l); err != nil {
 		s.kill(l)
@@ -154,6 +159,44 @@ func (s *Server) Boot() error {
 	s.lab.holders.add(s.Name, l.ns)
 	return nil
 }
+
+// rebooted waits for the end of a life and says whether it was ended by reboot(2) from
+// within: then init counts as ended by SIGHUP (pid_namespaces(7)), a signal that the
+// first process of a namespace cannot die of otherwise.
+func (l *life) rebooted() bool {
+	<-l.done
+	ws, ok := l.init.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && ws.Signaled() && ws.Signal() == unix.SIGHUP
+}
+
+// bootAgain boots a server that has rebooted itself, as the machine under it would.
+// What a machine takes for that, its firmware and kernel, is rebootTime.
+func (s *Server) bootAgain(l *life) {
+	if !s.lab.begin() {
+		return
+	}
+	defer s.lab.underWay.Done()
+	s.mu.Lock()
+	s.reboots++
+	s.mu.Unlock()
+	time.Sleep(rebootTime)
+	if s.alive() != l || s.PowerCut() != nil {
+		return // the power was cut meanwhile
+	}
+	if err := s.PowerOn(); err != nil {
+		s.lab.complain(fmt.Errorf("%s has rebooted and does not come up: %w", s.Name, err))
+	}
+}
+
+// Reboots is how often the server has rebooted itself.
+func (s *Server) Reboots() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reboots
+}
+
+// rebootTime is how long a server is gone that has rebooted itself.
+const rebootTime = 300 * time.Millisecond
 
 // wire waits for init to settle and connects the cables.
 func (s *Server) wire(l *life) error {

@@ -1,0 +1,72 @@
+package lab_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"baton/contrib/lab"
+	"baton/core/cluster"
+)
+
+// batond is killed and not started again, with recovery.on_quorum_loss = "reboot": its
+// guard clears at the end of the lease and reboots the whole server. The group goes on
+// elsewhere; the server boots, and says why it was away.
+func TestGuardReboots(t *testing.T) {
+	t.Parallel()
+	c := lab.Start(t, lab.Config("[recovery]\non_quorum_loss = \"reboot\""))
+	old := c.Carrier("A")
+	s := c.Get(old)
+	boot := s.BootID()
+	begin := time.Now()
+	c.KillBatond(old)
+	now := c.WaitOnline("A")
+	if now == old {
+		t.Errorf("A is still on %s", old)
+	}
+	c.WaitServer(old, cluster.ServerDetached)
+	t.Logf("back and detached %s after the kill", time.Since(begin).Round(time.Millisecond))
+	if s.Reboots() != 1 || s.BootID() == boot {
+		t.Errorf("%d reboots, boot id %s, before %s", s.Reboots(), s.BootID(), boot)
+	}
+	if text, _ := os.ReadFile(s.LogPath("batond")); !strings.Contains(string(text), "the guard has rebooted this server: the lease of session") {
+		t.Errorf("the log of batond does not say why:\n%s", text)
+	}
+	for _, o := range c.Servers {
+		if o != s && o.Reboots() != 0 {
+			t.Errorf("%s has rebooted too", o.Name)
+		}
+	}
+	c.Verify()
+}
+
+// A server that is cut off reboots, and the two others do not; with "stop" (any other
+// test here) nobody does.
+func TestCutOffReboots(t *testing.T) {
+	t.Parallel()
+	c := lab.Start(t, lab.Config("[recovery]\non_quorum_loss = \"reboot\""))
+	old := c.Carrier("B")
+	for _, o := range c.Servers {
+		if o.Name != old {
+			must(t, c.Cut(old, o.Name))
+		}
+	}
+	c.WaitStatus("B is elsewhere", lab.Elsewhere(c.Lab, "B", old))
+	deadline := time.Now().Add(10 * time.Second)
+	for c.Get(old).Reboots() == 0 && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	must(t, c.Heal())
+	c.WaitServer(old, cluster.ServerDetached)
+	for _, o := range c.Servers {
+		want := 0
+		if o.Name == old {
+			want = 1 // and not again: a server without groups does not reboot
+		}
+		if o.Reboots() != want {
+			t.Errorf("%s has rebooted %d times, want %d", o.Name, o.Reboots(), want)
+		}
+	}
+	c.Verify()
+}
