@@ -9,8 +9,9 @@
 // by epoch, and nothing is ever reset. The value is the highest epoch and its founder
 // and only grows, so each number is given to one founder at most.
 //
-// What it does not do: it sends no heartbeats over the disk yet (their place is kept,
-// see the layout), and it does not decide who may claim (package node does).
+// Beat is the heartbeat over the same partition. It is not part of the register.
+//
+// What it does not do: it does not decide who may claim (package node does).
 //
 // The event loop's goroutines call Register; all I/O is done by one goroutine of the
 // register on a thread of its own, one call at a time, so that a disk that hangs
@@ -32,7 +33,7 @@ import (
 //
 //	     0  header, two copies of 4096
 //	  8192  register: for each server a block of two copies of 4096
-//	524288  heartbeats: for each server a block of 4096; kept free for a later version
+//	524288  heartbeats: for each server a block of 4096 (beat.go)
 //	1048576 end
 //
 // A copy's content is in its first 512 bytes, the smallest sector there is, and is
