@@ -306,8 +306,14 @@ func (c *Config) Paths(i, j int) []Path {
 	return paths
 }
 
-// PathCount is how many heartbeat paths each pair of servers has.
+// PathCount is how many heartbeat paths over networks each pair of servers has.
 func (c *Config) PathCount() int { return len(c.Paths(0, 0)) }
+
+// DiskPath is the name of the heartbeat path over the CLUSTER partition.
+const DiskPath = "disk"
+
+// HasDiskPath: there is one more heartbeat path, behind those over networks.
+func (c *Config) HasDiskPath() bool { return c.Tiebreaker.Kind == TiebreakerDisk }
 
 // absolute says whether p is an absolute path without "..", "//" or a trailing "/".
 func absolute(p string) bool { return filepath.IsAbs(p) && filepath.Clean(p) == p }

@@ -19,6 +19,7 @@ import (
 	"baton/daemon/resource/floatingip"
 	"baton/daemon/runner"
 	"baton/daemon/store"
+	"baton/daemon/tiebreak/disk"
 )
 
 // machine is this server: the hands of the loop. The embedded guard extends, disarms
@@ -28,6 +29,8 @@ type machine struct {
 	place  cgroup.Place
 	store  *store.Store
 	beat   *heartbeat.Heartbeat
+	// diskBeat is the heartbeat over the CLUSTER partition; nil: there is none.
+	diskBeat *disk.Beat
 	peers  *peer.Peer
 	notes  *pathNotes
 	runner *runner.Runner
@@ -35,6 +38,8 @@ type machine struct {
 	tie    *arbiter
 	loop   *loop
 	desk   *desk
+
+	self, networks int // number of this server, and of heartbeat paths over networks
 
 	lease atomic.Int64 // end of the lease, as extended last; CLOCK_BOOTTIME, ns
 }
@@ -131,6 +136,31 @@ func (w *addressWatch) set(group string, on bool) {
 	} else {
 		w.watcher.Set(group, nil)
 	}
+}
+
+// diskBeatConfig is the heartbeat over the CLUSTER partition. What it sees is an input
+// that may be lost: the next one follows within a round.
+func (m *machine) diskBeatConfig(c *conf.Config, id identity, log *slog.Logger) disk.BeatConfig {
+	return disk.BeatConfig{
+		Device: c.Tiebreaker.Device, Self: id.self, Servers: len(c.Servers), Round: m.loop.times.Round, Timeout: m.loop.times.Timeout,
+		Turns: m.loop.turns.Load, Heard: func(server int) { m.loop.offer(node.Input{Seen: server}) },
+		Changed: m.notes.changed, Log: log,
+	}
+}
+
+// pathStats is what is known of all heartbeat paths to this server, the CLUSTER
+// partition behind the networks.
+func (m *machine) pathStats() heartbeat.Stats {
+	st := m.beat.Stats()
+	if m.diskBeat == nil {
+		return st
+	}
+	for i, s := range m.diskBeat.Sights() {
+		if i+1 != m.self {
+			st.Paths = append(st.Paths, heartbeat.Directed{Path: m.networks, Name: conf.DiskPath, From: i + 1, OK: s.OK, Age: s.Age, Loss: -1, RTT: -1})
+		}
+	}
+	return st
 }
 
 // figures sorts what the heartbeats measured by sender and path.

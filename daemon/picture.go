@@ -170,7 +170,11 @@ func (s scene) paths() []api.Path {
 			if from == to {
 				continue
 			}
-			for i, path := range s.Conf.Paths(from, to) {
+			paths := s.Conf.Paths(from, to)
+			if s.Conf.HasDiskPath() {
+				paths = append(paths, conf.Path{Name: conf.DiskPath})
+			}
+			for i, path := range paths {
 				p := api.Path{
 					From: s.Conf.Servers[from].Name, To: s.Conf.Servers[to].Name, Name: path.Name,
 					AgeMS: -1, Loss: -1, RTTMicro: -1,

@@ -23,6 +23,7 @@ import (
 	"baton/daemon/peer"
 	"baton/daemon/runner"
 	"baton/daemon/store"
+	"baton/daemon/tiebreak/disk"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,7 +43,7 @@ func serve(o options, c *conf.Config, id identity, keys []conf.Key, log *slog.Lo
 		return err
 	}
 	l := newLoop(nil, nil, timesOf(c), log, newBook())
-	m := &machine{loop: l}
+	m := &machine{loop: l, self: id.self, networks: c.PathCount()}
 	l.hands = m
 	m.desk = newDesk(l, c, version)
 
@@ -214,8 +215,13 @@ func (m *machine) openNetwork(c *conf.Config, id identity, keys []conf.Key, log 
 	if m.beat, err = heartbeat.New(hc); err != nil {
 		return err
 	}
+	if c.HasDiskPath() {
+		if m.diskBeat, err = disk.NewBeat(m.diskBeatConfig(c, id, log)); err != nil {
+			return err
+		}
+	}
 	tidy.add("heartbeat", func() error { m.beat.Close(); return nil })
-	m.desk.figures = func() [][]pathFigures { return figures(m.beat.Stats(), len(c.Servers), c.PathCount()) }
+	m.desk.figures = func() [][]pathFigures { return figures(m.pathStats(), len(c.Servers), pathCount(c)) }
 	m.desk.drops = func() map[string]uint64 { return bySide(m.beat.Stats().Drops, m.peers.Stats().Drops) }
 	return nil
 }
@@ -228,7 +234,10 @@ func (m *machine) turn(o options, c *conf.Config, first node.Output, log *slog.L
 	defer cancel()
 	group.Go(m.desk.run)
 	group.Go(func() { m.watch.run(ctx, log) })
-	group.Go(func() { m.notes.run(ctx, m.beat.Stats) })
+	group.Go(func() { m.notes.run(ctx, m.pathStats) })
+	if m.diskBeat != nil {
+		group.Go(func() { m.diskBeat.Run(ctx) })
+	}
 	group.Go(func() { feedWatchdog(ctx, m.loop.turns.Load) })
 	group.Go(func() { m.signals(ctx, o, c, log) })
 	notify("READY=1")

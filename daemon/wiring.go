@@ -60,9 +60,17 @@ func rulesOf(c *conf.Config) cluster.Config {
 // nodeConfig leaves Clean and Adopt to its caller, who knows what was found.
 func nodeConfig(c *conf.Config, id identity) node.Config {
 	return node.Config{
-		Self: id.self, Servers: serverNames(c), Times: timesOf(c), Wait: c.Startup.Wait.D(), Paths: c.PathCount(),
+		Self: id.self, Servers: serverNames(c), Times: timesOf(c), Wait: c.Startup.Wait.D(), Paths: pathCount(c), Disk: c.HasDiskPath(),
 		Boot: id.boot, Rules: rulesOf(c), Random: random, Tiebreaker: hasTiebreaker(c), WeakTiebreaker: isWeak(c), Weaken: weakness(),
 	}
+}
+
+// pathCount is how many heartbeat paths there are, the CLUSTER partition included.
+func pathCount(c *conf.Config) int {
+	if c.HasDiskPath() {
+		return c.PathCount() + 1
+	}
+	return c.PathCount()
 }
 
 // random gives the node its random numbers. crypto/rand.Read never fails.

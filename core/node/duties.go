@@ -78,13 +78,23 @@ func (n *Node) lossReason(s int, srv *cluster.Server, boot string) (string, bool
 	p := &n.peers[s]
 	switch {
 	case s != n.cfg.Self && n.now.Mono.Sub(p.heard) >= n.p.Elect:
-		return fmt.Sprintf("silent on %d of %d paths for %v", len(p.paths), len(p.paths), tenths(n.silentFor(s))), false
+		return n.silence(s), false
 	case boot != srv.Boot && boot != "":
 		return "it has rebooted", true
 	case s != n.cfg.Self && p.session <= srv.Session:
 		return fmt.Sprintf("it does not hear the leader %s any more", n.name), true
 	}
 	return "its lease was over, it has stopped its groups itself", true
+}
+
+// silence says how silent a server is.
+func (n *Node) silence(s int) string {
+	paths := len(n.peers[s].paths)
+	silent, still := paths, ""
+	if n.isSeen(s) {
+		silent, still = paths-1, ", but it still writes to the CLUSTER partition"
+	}
+	return fmt.Sprintf("silent on %d of %d paths for %v%s", silent, paths, tenths(n.silentFor(s)), still)
 }
 
 func tenths(d time.Duration) time.Duration { return d.Round(100 * time.Millisecond) }

@@ -162,7 +162,7 @@ func (n *Node) receive(pk Packet) {
 	}
 	p.ever = true
 	p.heard = n.now.Mono
-	if pk.Path >= 0 && pk.Path < len(p.paths) {
+	if pk.Path >= 0 && pk.Path < len(p.paths) && !(n.cfg.Disk && pk.Path == n.cfg.Paths-1) {
 		p.paths[pk.Path] = n.now.Mono
 	}
 	newest := m.Seq > p.seq
@@ -202,6 +202,22 @@ func (n *Node) receive(pk Packet) {
 		return
 	}
 	n.grant(m)
+}
+
+// see notes that a server is alive by the CLUSTER partition.
+func (n *Node) see(s int) {
+	if n.cfg.Disk && s >= 1 && s < len(n.peers) && s != n.cfg.Self {
+		n.peers[s].paths[n.cfg.Paths-1] = n.now.Mono
+	}
+}
+
+// isSeen: the CLUSTER partition shows that a server is alive, wherever it is cut off.
+func (n *Node) isSeen(s int) bool {
+	at := lease.Instant(0)
+	if n.cfg.Disk {
+		at = n.peers[s].paths[n.cfg.Paths-1]
+	}
+	return at != 0 && n.now.Mono.Sub(at) < n.p.Elect
 }
 
 // isAlive decides whether a message is of the life that the server lives now. A

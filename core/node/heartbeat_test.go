@@ -2,6 +2,7 @@ package node
 
 import (
 	"testing"
+	"time"
 
 	"baton/core/epoch"
 	"baton/core/lease"
@@ -85,5 +86,40 @@ func TestIsAlive(t *testing.T) {
 				t.Error("accepted without taking the life over")
 			}
 		})
+	}
+}
+
+// What is seen on the CLUSTER partition shows that a server is alive: it is said, and it
+// neither breaks the server's silence nor counts as a message.
+func TestSeenOnDisk(t *testing.T) {
+	cfg := testConfig(true)
+	cfg.Paths, cfg.Disk = 3, true
+	n := open(t, cfg, nil)
+	n.Step(Now{Mono: 2_000_000_000}, Input{Seen: 3})
+	n.Step(Now{Mono: 2_000_000_001}, Input{Seen: 2}) // itself
+	n.Step(Now{Mono: 2_000_000_002}, Input{Seen: 9})
+	for s, want := range map[int]bool{1: false, 2: false, 3: true} {
+		if n.isSeen(s) != want {
+			t.Errorf("server %d is seen: %t, want %t", s, !want, want)
+		}
+	}
+	if n.isRecent(3) || n.peers[3].ever || n.silentFor(3) < time.Second {
+		t.Errorf("server 3 counts as heard: %+v", n.peers[3])
+	}
+	if got, want := n.silence(3), "silent on 2 of 3 paths for 2s, but it still writes to the CLUSTER partition"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got, want := n.silence(1), "silent on 3 of 3 paths for 2s"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	// A message that claims to have come by the disk did not.
+	m := Message{Kind: MsgHeartbeat, From: 1, To: 2, Seq: 1, Life: Life{epoch.NewRaftID(1, 1), 1}}
+	n.Step(Now{Mono: 2_000_000_003}, Input{Packet: &Packet{Path: 2, Message: m}})
+	if n.isSeen(1) {
+		t.Error("a message counts as a sight on the disk")
+	}
+	n.Step(Now{Mono: 2_000_000_000 + lease.Instant(n.p.Elect)}, Input{})
+	if n.isSeen(3) {
+		t.Error("still seen after Te")
 	}
 }

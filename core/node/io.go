@@ -34,8 +34,11 @@ type Config struct {
 	Times   lease.Params
 	// Wait is startup.wait: how long the servers that are there wait for the rest.
 	Wait time.Duration
-	// Paths is how many heartbeat paths each pair of servers has.
+	// Paths is how many heartbeat paths each pair of servers has. With Disk the last of
+	// them is the CLUSTER partition, on which a server is only Seen: that shows that it
+	// is alive, and neither breaks its silence nor grants it anything.
 	Paths int
+	Disk  bool
 	// Boot is this machine's boot id.
 	Boot string
 	// Rules are what the leader lays down in the replicated state.
@@ -213,6 +216,7 @@ type Input struct {
 	Force   *Force         // an operator lets this server go on alone
 	// Register is an answer of the tie-breaker.
 	Register *RegisterAnswer
+	Seen     int // this server has written a heartbeat to the CLUSTER partition; 0: none
 }
 
 // Packet is a message and the path it came on (0 to Config.Paths-1; -1: a stream).

@@ -186,6 +186,8 @@ func (n *Node) Step(now Now, in Input) Output {
 		n.force(*in.Force)
 	case in.Register != nil:
 		n.registerAnswered(*in.Register)
+	case in.Seen != 0:
+		n.see(in.Seen)
 	default:
 		n.tick()
 	}

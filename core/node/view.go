@@ -118,6 +118,8 @@ func (n *Node) waiting() string {
 			case s == n.cfg.Self || s >= len(n.peers):
 			case n.isAnother(s, []epoch.RaftID{id}):
 				silent = append(silent, n.serverName(s)+" as it was before it lost its state")
+			case !n.isRecent(s) && n.isSeen(s):
+				silent = append(silent, n.serverName(s)+" (alive: it writes to the CLUSTER partition)")
 			case !n.isRecent(s):
 				silent = append(silent, n.serverName(s))
 			}
