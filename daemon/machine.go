@@ -26,18 +26,18 @@ import (
 // and says what it has cleared; all of that is memory only.
 type machine struct {
 	*guard.Guard
-	place  cgroup.Place
-	store  *store.Store
-	beat   *heartbeat.Heartbeat
+	place cgroup.Place
+	store *store.Store
+	beat  *heartbeat.Heartbeat
 	// diskBeat is the heartbeat over the CLUSTER partition; nil: there is none.
 	diskBeat *disk.Beat
-	peers  *peer.Peer
-	notes  *pathNotes
-	runner *runner.Runner
-	watch  *addressWatch
-	tie    *arbiter
-	loop   *loop
-	desk   *desk
+	peers    *peer.Peer
+	notes    *pathNotes
+	runner   *runner.Runner
+	watch    *addressWatch
+	tie      *arbiter
+	loop     *loop
+	desk     *desk
 
 	self, networks int // number of this server, and of heartbeat paths over networks
 
