@@ -154,9 +154,15 @@ func TestSilenceOver(t *testing.T) {
 		{"silent for T", Silence{Heard: 100, Echoed: 90, Granted: 95, Led: 10}, 200, 150, true},
 		{"silent, W not reached", Silence{Heard: 100, Granted: 95}, 200, 201, false},
 		{"silent, granted lately", Silence{Heard: 100, Granted: 101}, 200, 0, false},
-		{"heard", Silence{Heard: 101, Echoed: 150, Granted: 0}, 200, 0, false},
-		{"heard but mute for T", Silence{Heard: 199, Echoed: 100, Granted: 100, Led: 100}, 200, 0, true},
+		{"heard", Silence{Heard: 101, Echoed: 150, Granted: 0, Here: 101}, 200, 0, false},
+		{"heard but mute for T", Silence{Heard: 199, Echoed: 100, Granted: 100, Led: 100, Here: 199}, 200, 0, true},
 		{"mute, leader is new", Silence{Heard: 199, Echoed: 0, Granted: 0, Led: 101}, 200, 0, false},
+		{"hears us, in another epoch for T", Silence{Heard: 199, Echoed: 199, Granted: 100, Led: 100, Here: 100}, 200, 0, true},
+		{"the same, W not reached", Silence{Heard: 199, Echoed: 199, Granted: 100, Led: 100, Here: 100}, 200, 201, false},
+		{"the same, granted lately", Silence{Heard: 199, Echoed: 199, Granted: 101, Led: 100, Here: 100}, 200, 0, false},
+		{"in another epoch a moment ago", Silence{Heard: 199, Echoed: 199, Granted: 0, Led: 100, Here: 101}, 200, 0, false},
+		{"useless", Silence{Heard: 199, Echoed: 199, Granted: 100, Led: 100, Here: 199, Useless: true}, 200, 0, true},
+		{"useless, granted lately", Silence{Heard: 199, Echoed: 199, Granted: 101, Led: 100, Here: 199, Useless: true}, 200, 0, false},
 	} {
 		if got := tc.s.Over(tc.now, tc.w, p); got != tc.want {
 			t.Errorf("%s: got %v, want %v", tc.name, got, tc.want)

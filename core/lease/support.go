@@ -82,18 +82,25 @@ type Silence struct {
 	// newest message of ours that it has shown to have received; Granted is when it
 	// was last granted a lease. Led is when this leadership began.
 	Heard, Echoed, Granted, Led Instant
+	// Here is when it was last heard as a member of this epoch. One that does not come
+	// over (its disk hangs, say) is granted nothing, however well it is heard.
+	Here Instant
+	// Useless: it is heard, and has been of no use for so long that it gets no grants.
+	Useless bool
 }
 
-// Over reports whether the lease of a silent or mute server is over (L5): W has
+// Over reports whether the lease of a server that is lost to us is over (L5): W has
 // passed, and for T nothing was heard of it, or nothing that shows that it hears
-// us; and for T it was granted nothing.
+// us, or nothing of this epoch; and for T it was granted nothing. That last condition and
+// W make it safe; the others only spare a server that is well.
 func (s Silence) Over(now, w Instant, p Params) bool {
 	if now < w || now < s.Granted.Add(p.Timeout) {
 		return false
 	}
 	silent := now >= s.Heard.Add(p.Timeout)
 	mute := now >= s.Led.Add(p.Timeout) && now >= s.Echoed.Add(p.Timeout)
-	return silent || mute
+	away := now >= s.Led.Add(p.Timeout) && now >= s.Here.Add(p.Timeout)
+	return silent || mute || away || s.Useless
 }
 
 // Held is a server's own lease. Once its end has passed it is over for good: only a

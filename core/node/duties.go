@@ -62,10 +62,11 @@ func (n *Node) judge(s int, srv *cluster.Server, w lease.Instant) (verdict, clus
 		// The server's own word: nothing of an older session is left there (S1).
 		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
 		return over, loss
-	case recent && session == srv.Session:
+	case recent && session == srv.Session && (s == n.cfg.Self || !n.isUseless(s)):
 		return alive, loss
 	case s != n.cfg.Self && (lease.Silence{
 		Heard: p.heard, Echoed: p.echoed, Granted: n.lead.members[s].granted, Led: n.lead.since,
+		Here: p.here, Useless: n.isUseless(s),
 	}).Over(n.now.Mono, w, n.p):
 		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
 		return over, loss
@@ -81,6 +82,10 @@ func (n *Node) lossReason(s int, srv *cluster.Server, boot string) (string, bool
 		return n.silence(s), false
 	case boot != srv.Boot && boot != "":
 		return "it has rebooted", true
+	case s != n.cfg.Self && p.stuck:
+		return "its own disk does not answer, so that it can neither stop nor start anything", true
+	case s != n.cfg.Self && p.epoch != n.id.Epoch:
+		return fmt.Sprintf("it has not come over to epoch %d", n.id.Epoch.Number), true
 	case s != n.cfg.Self && p.session <= srv.Session:
 		return fmt.Sprintf("it does not hear the leader %s any more", n.name), true
 	}

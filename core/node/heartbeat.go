@@ -25,6 +25,8 @@ type peer struct {
 	boot    string
 	leaving bool
 	stuck   bool
+	stuckAt lease.Instant // when it first said so
+	here    lease.Instant // newest message of this server's epoch
 	hears   [MaxServers]uint8
 	rules   uint64
 	echoed  lease.Instant // sending of the newest message of ours it has shown to have received
@@ -254,6 +256,12 @@ func (n *Node) hear(p *peer, m Message) {
 		n.out.Changed = true
 	}
 	p.seq = m.Seq
+	if m.Epoch == n.id.Epoch {
+		p.here = n.now.Mono
+	}
+	if m.Stuck && !p.stuck {
+		p.stuckAt = n.now.Mono
+	}
 	p.epoch, p.term, p.leads, p.session = m.Epoch, m.Term, m.Leader, m.Session
 	if m.Leader && m.Epoch == n.id.Epoch && len(m.Voters) > 0 && n.leave != nil {
 		n.leave.removed = !slices.Contains(m.Voters, n.id.Raft)
@@ -326,6 +334,9 @@ func (n *Node) grant(m Message) {
 		return
 	}
 	w := &n.lead.members[m.From]
+	if n.isUseless(m.From) {
+		return
+	}
 	if w.ending == s.Session && n.cfg.Weaken&NoEndGuard == 0 {
 		return
 	}
@@ -358,6 +369,17 @@ func (n *Node) takeGrant(m Message) {
 	if at, ok := n.peers[m.From].stampOf(m.AnswerSeq); ok {
 		n.extend(at.Add(m.Grant))
 	}
+}
+
+// stuckLimit is how long a server whose disk hangs is left its session, in T. What it
+// runs goes on until then: a disk may come back. But nothing can be stopped or started
+// there, for "begun" is not durable (S5), so it is not left it for ever.
+const stuckLimit = 10
+
+// isUseless reports whether a server's disk has hung for longer than that.
+func (n *Node) isUseless(s int) bool {
+	p := &n.peers[s]
+	return p.stuck && n.now.Mono.Sub(p.stuckAt) >= stuckLimit*n.p.Timeout
 }
 
 // silentFor is how long nothing was heard of a server on any path.

@@ -92,6 +92,9 @@ func (n *Node) isCurrent() bool { return n.mustSee != 0 && n.applied >= n.mustSe
 
 // waiting says for whom or what the cluster waits, in one sentence; "" for nothing.
 func (n *Node) waiting() string {
+	if n.isStuck() {
+		return "the disk of this server's state directory does not answer"
+	}
 	if n.id.Epoch.Number == 0 {
 		var silent, other []string
 		for s := 1; s < len(n.peers); s++ {
