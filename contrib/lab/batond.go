@@ -87,11 +87,11 @@ func (s *Server) StartBatond() error {
 		env = []string{"BATON_FAULTS=" + s.lab.opts.Faults}
 	}
 	s.lab.note("batond starts on %s", s.Name)
-	p, err := s.Start(Spec{
-		Env:  env,
-		Args: []string{s.lab.opts.Batond, "--config", s.lab.ConfigPath(), "--server", s.Name, "--state-dir", s.StateDir(), "--socket", SocketPath},
-		Log:  "batond",
-	})
+	args := []string{s.lab.opts.Batond, "--config", s.lab.ConfigPath(), "--server", s.Name, "--state-dir", s.StateDir(), "--socket", SocketPath}
+	if s.lab.gate != nil {
+		args = append([]string{"/proc/self/exe", roleArg, "gated", s.lab.gateSocket(), s.Name}, args...)
+	}
+	p, err := s.Start(Spec{Env: env, Args: args, Log: "batond"})
 	if err != nil {
 		return err
 	}
@@ -108,11 +108,29 @@ func (s *Server) StartBatond() error {
 		s.mu.Lock()
 		unasked := d.wanted && s.batond == d
 		s.mu.Unlock()
-		if unasked {
+		switch {
+		case unasked && code == 1 && s.lab.opts.Restart:
+			s.lab.note("batond on %s has ended with code 1", s.Name)
+			time.Sleep(restartPause)
+			if s.isLast(d) {
+				// A server that is being switched off meanwhile starts nothing any more.
+				_ = s.StartBatond()
+			}
+		case unasked:
 			s.lab.complain(fmt.Errorf("batond on %s has ended with code %d and nobody asked for it:\n%s", s.Name, code, tail(s.LogPath("batond"), 12)))
 		}
 	}()
 	return nil
+}
+
+// restartPause is RestartSec of contrib/systemd/batond.service.
+const restartPause = 100 * time.Millisecond
+
+// isLast: no other batond has been started since, and the server has not been switched off.
+func (s *Server) isLast(d *daemon) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.batond == d && s.life != nil
 }
 
 // Batond is the running batond; nil where there is none.

@@ -62,6 +62,15 @@ func Mounts() Option { return func(o *Options) { o.Mounts = true } }
 // Faults has batond built with faults in it, see Options.Faults.
 func Faults(text string) Option { return func(o *Options) { o.Faults = text } }
 
+// IOFaults lets the I/O of batond's files fail or hang on request.
+func IOFaults() Option { return func(o *Options) { o.IOFaults = true } }
+
+// DiskSize gives each server a disk that can be full.
+func DiskSize(bytes int) Option { return func(o *Options) { o.DiskSize = bytes } }
+
+// Restart starts a batond that has failed again.
+func Restart() Option { return func(o *Options) { o.Restart = true } }
+
 // Config adds lines to the end of baton.toml.
 func Config(text string) Option { return func(o *Options) { o.Config = text } }
 

@@ -54,6 +54,14 @@ type Options struct {
 	// Faults, where not "", has batond built with the tag "faults" and is its BATON_FAULTS
 	// (daemon/faults.go): rules left out, a wall clock that can be set.
 	Faults string
+	// IOFaults: the I/O of batond's files can be made to fail or hang, see iogate.go.
+	IOFaults bool
+	// DiskSize gives each server a disk of its own, of so many bytes, which can be full;
+	// 0: as much as the machine has.
+	DiskSize int
+	// Restart starts a batond that has ended with code 1 again, as the service manager does
+	// (contrib/systemd); without it such an end is a complaint.
+	Restart bool
 	// Bare starts the servers without batond.
 	Bare bool
 }
@@ -107,6 +115,7 @@ type Lab struct {
 	// clusterDisk is the file of the tie-breaker "disk", "" for other kinds.
 	clusterDisk string
 	mounts      *mountWatch // nil without Mounts
+	gate        *ioGate     // nil without IOFaults
 	// began is when the lab did, on two clocks.
 	began     time.Time
 	beganBoot time.Duration
@@ -175,6 +184,11 @@ func (l *Lab) build() error {
 			return err
 		}
 	}
+	if l.opts.IOFaults {
+		if l.gate, err = newIOGate(l); err != nil {
+			return err
+		}
+	}
 	l.holders = newHolderWatch(l.complain)
 	for _, g := range l.opts.Groups {
 		l.holders.want(netip.MustParseAddr(g.Address))
@@ -184,6 +198,11 @@ func (l *Lab) build() error {
 	for i := range l.opts.Servers {
 		s := l.newServer(i+1, networks)
 		l.Servers = append(l.Servers, s)
+		if err := s.makeDisk(); err != nil {
+			return err
+		}
+	}
+	for _, s := range l.Servers {
 		go func() { errs <- s.Boot() }()
 	}
 	for range l.Servers {
@@ -389,8 +408,14 @@ func (l *Lab) Close() {
 	if l.holders != nil {
 		l.holders.close()
 	}
+	if l.gate != nil {
+		l.gate.close()
+	}
 	if l.mounts != nil {
 		l.mounts.close()
+	}
+	for _, s := range l.Servers {
+		s.removeDisk()
 	}
 	l.closeTiebreaker()
 	for _, m := range []*machine{l.client, l.gateway} {

@@ -39,9 +39,10 @@ func TestMatrix(t *testing.T) {
 				if timeout == 0 {
 					timeout = time.Second
 				}
-				m := &match{T: t, size: size, Cluster: lab.Start(t, lab.Servers(size.servers), lab.Tiebreaker(size.kind),
-					lab.Timeout(timeout), lab.ReturnAuto(), lab.Mounts())}
-				m.timeout = timeout
+				options := append([]lab.Option{
+					lab.Servers(size.servers), lab.Tiebreaker(size.kind), lab.Timeout(timeout), lab.ReturnAuto(), lab.Mounts(),
+				}, f.options...)
+				m := &match{T: t, size: size, timeout: timeout, Cluster: lab.Start(t, options...)}
 				f.play(m)
 				m.Verify()
 			})
@@ -83,11 +84,14 @@ type fault struct {
 	fits    func(size) bool
 	always  []size        // in every `make test`
 	timeout time.Duration // heartbeat.timeout, 0 for 1 s
+	options []lab.Option  // of the cluster, besides
 }
 
 func anySize(size) bool      { return true }
 func isTwoFull(s size) bool  { return s.servers == 2 && s.isFull() }
 func hasWitness(s size) bool { return s == twoWitness }
+func hasRecord(s size) bool  { return isMajority(s) && s.kind != conf.TiebreakerPing }
+func isTwoDisk(s size) bool  { return s == twoDisk }
 func isHalvable(s size) bool { return s.servers%2 == 0 && s.kind != conf.TiebreakerPing }
 func isMajority(s size) bool { return s.servers > 2 || s.kind != conf.TiebreakerNone }
 
@@ -109,6 +113,12 @@ var faults = []fault{
 	{name: "witness lost alone", play: (*match).witnessAlone, fits: func(s size) bool { return s.kind == conf.TiebreakerWitness }},
 	{name: "witness wiped", play: (*match).witnessWiped, fits: hasWitness, always: []size{twoWitness}},
 	{name: "disk lost before", play: (*match).diskBefore, fits: func(s size) bool { return s == twoDisk }, always: []size{twoDisk}},
+	{name: "store hangs", play: (*match).storeHangs, fits: hasRecord, options: []lab.Option{lab.IOFaults()}},
+	{name: "store fails", play: (*match).storeFails, fits: hasRecord, options: []lab.Option{lab.IOFaults(), lab.Restart()}},
+	{name: "disk full", play: (*match).diskFull, fits: isMajority, options: []lab.Option{lab.DiskSize(fullSize), lab.Restart()}},
+	{name: "disk hangs during", play: (*match).diskHangs, fits: isTwoDisk, options: []lab.Option{lab.IOFaults()}},
+	{name: "disk fails during", play: (*match).diskFails, fits: isTwoDisk, options: []lab.Option{lab.IOFaults()}},
+	{name: "disk zeroed", play: (*match).diskZeroed, fits: isTwoDisk},
 	{name: "cut and healed", play: (*match).cutAndHealed, fits: isTwoFull},
 	{name: "one and the other", play: (*match).oneAndTheOther, fits: isTwoFull},
 }

@@ -260,3 +260,6 @@ func (c *Cluster) WitnessWiped() {
 	c.tb.Helper()
 	c.check("witness wiped", c.WipeTieWitness())
 }
+
+// ClusterDiskPath is the file that all servers have as CLUSTER partition.
+func (l *Lab) ClusterDiskPath() string { return l.clusterDisk }

@@ -139,6 +139,8 @@ func runRole(role string, args []string) int {
 		return echoServer(args)
 	case "web":
 		return webServer(args)
+	case "gated":
+		return gated(args)
 	case "mount":
 		return mountHolder(args)
 	}
