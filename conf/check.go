@@ -67,11 +67,14 @@ func (c *Config) Summary() string {
 	for _, p := range c.Paths(0, 1) {
 		names = append(names, p.Name)
 	}
+	if c.HasDiskPath() {
+		names = append(names, DiskPath)
+	}
 	fmt.Fprintf(&b, "%s: %s, %s, %s, %s between each pair (%s)\n", c.Cluster.Name,
 		counted(len(c.Servers), "server", "servers"), counted(len(c.Groups), "group", "groups"),
 		counted(addresses, "floating IP", "floating IPs"),
 		counted(len(names), "heartbeat path", "heartbeat paths"), strings.Join(names, ", "))
-	fmt.Fprintf(&b, "a server silent for %v on every path is down, and its groups are taken over\n", c.Heartbeat.Timeout)
+	fmt.Fprintf(&b, "a server silent for %v on every network is down, and its groups are taken over\n", c.Heartbeat.Timeout)
 	if s := c.aboutTiebreaker(); s != "" {
 		fmt.Fprintln(&b, s)
 	}
