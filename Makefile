@@ -65,8 +65,8 @@ bench: build ## outages, idle cost, first frame: one run, all figures
 	$(GO) run ./contrib/lab/bench
 
 .PHONY: demo
-demo: build ## a virtual cluster of three servers with the console on it; q ends it
-	$(GO) run ./contrib/lab/demo
+demo: build ## a virtual cluster with the console on it; q ends it; SERVERS=2 TIE=disk makes it another
+	$(GO) run ./contrib/lab/demo $(if $(SERVERS),-servers $(SERVERS)) $(if $(TIE),-tiebreaker $(TIE))
 
 .PHONY: install
 install: build ## into PREFIX, with the systemd unit

@@ -26,7 +26,7 @@ func TestVisitor(t *testing.T) {
 	if err := lab.Err(); err != nil {
 		t.Skip(err)
 	}
-	l, err := start(t.Context())
+	l, err := start(t.Context(), lab.Options{Servers: 3, Interval: interval, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// The demo makes a cluster of three virtual servers with three groups and opens the
+// The demo makes a cluster of three virtual servers (-servers, -tiebreaker) with three groups and opens the
 // console on it, in this terminal. Keys of its own cut power, pull cables and boot
 // servers; a client in the lab goes on asking a web server behind one group's floating
 // IP, and the line above the footer says who answers. q takes everything down.
@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"baton/conf"
 	"baton/contrib/lab"
 	"baton/core/cluster"
 	"baton/daemon/api"
@@ -40,14 +41,17 @@ func main() {
 	began := time.Now()
 	lab.Enter()
 	script := flag.Bool("script", false, "read commands from standard input instead of showing the console")
+	o := lab.Options{Interval: interval, Timeout: timeout}
+	flag.IntVar(&o.Servers, "servers", 3, "how many servers, 2 to 16")
+	flag.StringVar(&o.Tiebreaker, "tiebreaker", conf.TiebreakerNone, "none, disk, witness or ping: who decides when exactly half of the servers is left")
 	flag.Parse()
-	if err := run(*script, began); err != nil {
+	if err := run(*script, o, began); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
 }
 
-func run(script bool, began time.Time) error {
+func run(script bool, o lab.Options, began time.Time) error {
 	if err := lab.Err(); err != nil {
 		return err
 	}
@@ -56,7 +60,7 @@ func run(script bool, began time.Time) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
-	l, err := start(ctx)
+	l, err := start(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -73,21 +77,18 @@ func run(script bool, began time.Time) error {
 // web is the group with the HTTP server.
 const web = "web"
 
-func start(ctx context.Context) (*lab.Lab, error) {
+func start(ctx context.Context, o lab.Options) (*lab.Lab, error) {
 	group, err := lab.WebGroup(web, "10.0.0.101")
 	if err != nil {
 		return nil, err
 	}
 	fmt.Println("building batond ...")
-	batond, err := lab.Build("baton/daemon")
-	if err != nil {
+	if o.Batond, err = lab.Build("baton/daemon"); err != nil {
 		return nil, err
 	}
-	fmt.Println("starting three servers ...")
-	l, err := lab.New(lab.Options{
-		Servers: 3, Interval: interval, Timeout: timeout, Batond: batond,
-		Groups: []lab.Group{group, {Name: "db"}, {Name: "mail"}},
-	})
+	fmt.Printf("starting %d servers ...\n", o.Servers)
+	o.Groups = []lab.Group{group, {Name: "db"}, {Name: "mail"}}
+	l, err := lab.New(o)
 	if err != nil {
 		return nil, err
 	}
