@@ -73,7 +73,8 @@ install: build ## into PREFIX, with the systemd unit
 	install -D -m 0755 $(BIN)/batond $(DESTDIR)$(PREFIX)/sbin/batond
 	install -D -m 0755 $(BIN)/baton $(DESTDIR)$(PREFIX)/bin/baton
 	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/systemd/system
-	sed 's,/usr/sbin,$(PREFIX)/sbin,' contrib/systemd/batond.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/batond.service
+	for unit in batond baton-witness; do \
+		sed 's,/usr/sbin,$(PREFIX)/sbin,' contrib/systemd/$$unit.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit.service; done
 	install -d -m 0755 $(DESTDIR)/etc/baton
 
 .PHONY: clean
