@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"baton/daemon/cgroup"
+	"baton/daemon/guard/mounts"
 	"baton/daemon/guard/page"
 	"baton/daemon/resource/floatingip"
 )
@@ -21,6 +22,10 @@ type clearer struct {
 	table  *floatingip.Table
 	addrs  map[netip.Addr]bool
 	places []cgroup.Place
+	points []string // mount points
+	// unmounting is the attempt to unmount that is under way. One that hangs in the
+	// kernel is not waited for, and no second one is begun beside it.
+	unmounting chan unmounted
 	// turn is called between the stages, for the guard's beat.
 	turn func()
 
@@ -30,6 +35,12 @@ type clearer struct {
 	last  atomic.Pointer[verdict] // of the last attempt
 	stage atomic.Pointer[string]  // of the attempt under way
 	began atomic.Int64            // when it began; 0: none is under way
+}
+
+// unmounted is how an attempt to unmount went.
+type unmounted struct {
+	found bool
+	err   error
 }
 
 // verdict is what stands in the way, as far as is known.
@@ -54,13 +65,18 @@ func newClearer(p *page.Page) (*clearer, error) {
 
 func (c *clearer) close() { c.table.Close() }
 
-func (c *clearer) forget() { c.addrs, c.places = map[netip.Addr]bool{}, nil }
+func (c *clearer) forget() { c.addrs, c.places, c.points = map[netip.Addr]bool{}, nil, nil }
 
 // add adds what a spec names. Nothing is forgotten while a session lasts: an address
 // that the operator has just taken out of the configuration may still be here.
 func (c *clearer) add(s Spec) {
 	for _, a := range s.Addresses {
 		c.addrs[a] = true
+	}
+	for _, m := range s.Mounts {
+		if !slices.Contains(c.points, m) {
+			c.points = append(c.points, m)
+		}
 	}
 	if !slices.Contains(c.places, s.Place) {
 		c.places = append(c.places, s.Place)
@@ -84,8 +100,9 @@ func (c *clearer) hindrance(limit time.Duration) (text string, dying bool) {
 // is left, "" where nothing is.
 //
 // The order: first what takes microseconds and stops clients from being served, then
-// the scan for processes outside the cgroups, then a last look at the addresses: a
-// step child can have been in the kernel, adding one, when it was killed.
+// the scan for processes outside the cgroups, then the file systems that they used, then
+// a last look at the addresses: a step child can have been in the kernel, adding one,
+// when it was killed. (Nor can it mount behind our back: it is gone before.)
 func (c *clearer) clear() (left string) {
 	if sparesAll() {
 		return ""
@@ -115,6 +132,8 @@ func (c *clearer) clear() (left string) {
 		dying, err := c.await(p)
 		note(err, dying)
 	}
+	c.at("unmount file systems")
+	note(c.unmount(), false)
 	c.at("remove the floating IPs")
 	n, err = c.table.RemoveAll(c.addrs)
 	note(err, false)
@@ -137,11 +156,7 @@ func (c *clearer) clear() (left string) {
 // given back. dying: those that are left are on their way out.
 func (c *clearer) await(p cgroup.Place) (dying bool, err error) {
 	const poll = 2 * time.Millisecond
-	limit := 200 * time.Millisecond // then the addresses are looked at again
-	if _, stop := c.page.Times(); stop > 0 {
-		limit = min(limit, stop/4) // the judge needs a verdict within E
-	}
-	for end := time.Now().Add(limit); ; time.Sleep(poll) {
+	for end := time.Now().Add(c.patience()); ; time.Sleep(poll) {
 		c.turn()
 		left, err := p.Kill()
 		if left {
@@ -158,6 +173,49 @@ func (c *clearer) await(p cgroup.Place) (dying bool, err error) {
 		}
 		return true, errors.New("killed processes of a group are on their way out")
 	}
+}
+
+// unmount unmounts what is mounted at and below the mount points.
+func (c *clearer) unmount() error {
+	if len(c.points) == 0 && c.unmounting == nil {
+		return nil
+	}
+	if c.unmounting == nil {
+		answer := make(chan unmounted, 1)
+		c.unmounting = answer
+		m := mounts.New(slices.Clone(c.points))
+		go func() { // ends when the kernel lets it
+			err := clearMounts(m)
+			answer <- unmounted{m.Found, err}
+		}()
+	}
+	wait := time.NewTimer(c.patience())
+	defer wait.Stop()
+	for {
+		select {
+		case u := <-c.unmounting:
+			c.unmounting = nil
+			c.found = c.found || u.found
+			return u.err
+		case <-time.After(turn):
+			c.turn()
+		case <-wait.C:
+			c.found = true // or nothing would hang
+			return fmt.Errorf("unmounting at and below %s does not come back: a disk or server does not answer", strings.Join(c.points, ", "))
+		}
+	}
+}
+
+// clearMounts is (*mounts.Clearer).Clear, but for tests.
+var clearMounts = (*mounts.Clearer).Clear
+
+// patience is how long one stage is waited for: the judge needs a verdict within E.
+func (c *clearer) patience() time.Duration {
+	const most = 200 * time.Millisecond // then the addresses are looked at again
+	if _, stop := c.page.Times(); stop > 0 {
+		return min(most, stop/4)
+	}
+	return most
 }
 
 // renew gives every wanted address that is here a new lifetime.

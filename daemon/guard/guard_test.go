@@ -23,7 +23,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(nettest.Main(m, map[string]func([]string) int{"guard": Main, "owner": owner}))
+	ownMounts()
+	os.Exit(nettest.Main(m, map[string]func([]string) int{"guard": Main, "owner": owner, "reboots": rebootsItself}))
 }
 
 const (
