@@ -39,6 +39,8 @@ func newTestCluster(t *testing.T) *testCluster {
 	c := &testCluster{T: t, dir: t.TempDir()}
 	c.file("key", conf.GenerateKey(), 0o600)
 	c.file("start", `#!/bin/sh
+echo "$BATON_SERVER begins $ARMS_GROUPNAME" >>`+c.dir+`/begun
+while [ -e `+c.dir+`/hold.$ARMS_GROUPNAME ]; do sleep 0.02; done
 if [ $ARMS_EVENT != RECOVER ]; then
 	flock -n `+c.dir+`/carrier.$ARMS_GROUPNAME true || echo "TWO CARRIERS of $ARMS_GROUPNAME: $BATON_SERVER" >>`+c.dir+`/journal
 	flock -n `+c.dir+`/carrier.$ARMS_GROUPNAME sleep 1000 >/dev/null 2>&1 &

@@ -65,6 +65,9 @@ func run(args []string) int {
 	}
 	slog.SetDefault(log)
 	unix.Umask(0o022)
+	if o.cleanup {
+		return cleanUp(o, log)
+	}
 	reapInherited()
 
 	c, id, keys, err := prepare(o)

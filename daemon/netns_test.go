@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case "guard", "step", "--config", "--version", "--help":
+		case "guard", "step", "--config", "--version", "--help", "--cleanup":
 			main()
 			return
 		}

@@ -26,11 +26,13 @@ type options struct {
 	socket    string
 	logLevel  string
 	logFormat string
+	cleanup   bool
 }
 
 const usage = `batond runs one server of a baton cluster, in the foreground.
 
 usage: batond --config FILE [--server NAME] [--state-dir DIR] [--socket PATH]
+       batond --cleanup [--config FILE] [--server NAME] [--state-dir DIR]
        batond --witness [--listen ADDRESS] [--keys DIR] [--state-dir DIR]
 
 `
@@ -55,6 +57,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	f.StringVar(&o.socket, "socket", api.DefaultSocket, "`PATH` of the socket for console and commands")
 	f.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.BoolVar(&o.cleanup, "cleanup", false, "clear what is left of the groups where batond and its guard are both gone, and end")
 	printVersion := f.Bool("version", false, "print the version and end")
 	err := f.Parse(args)
 	switch {
