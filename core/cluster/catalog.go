@@ -9,6 +9,7 @@ const (
 	CodeForcedReturn   = "forced-return"
 	CodeTwoHistories   = "two-histories"
 	CodeHalfGoesOn     = "half-goes-on"
+	CodeAllAgreed      = "all-agreed"
 
 	CodeClusterStarted  = "cluster-started"
 	CodeClusterStopping = "cluster-stopping"
@@ -63,6 +64,7 @@ func Catalog() []CatalogEntry {
 		{CodeCommandIgnored, Warn, "an entry of the log makes no sense and was skipped", "report it: a batond has proposed what it should not"},
 		{CodeForcedReturn, Warn, "an operator has let one server go on alone", "boot the other servers; they join by themselves"},
 		{CodeTwoHistories, Error, "two parts of the cluster have each gone on without the other, which only forced returns or a weak tie-breaker can bring about; one has given up and joined the other", "check the data of every group: both parts may have written to it"},
+		{CodeAllAgreed, Warn, "every half had stopped for the tie-breaker's decision, which did not come before all servers were there again; they have agreed among themselves", "find out why the tie-breaker could not decide"},
 		{CodeHalfGoesOn, Warn, "exactly half of the votes was left, and the tie-breaker has let this half go on; the other one stops its groups and may not", "find out why the others were not heard; they join by themselves"},
 		{CodeNote, Info, "a line written by a script, a command or a server", ""},
 

@@ -35,6 +35,8 @@ type identity struct {
 	// claimed the next one, so it must not drop its log before that is decided (D5).
 	Sealed  bool `json:"sealed,omitempty"`
 	Claimed bool `json:"claimed,omitempty"`
+	// Yield is the server that this one has left the founding of the next epoch to (D12).
+	Yield epoch.RaftID `json:"yield,omitempty"`
 	// Quorate is the boot id under which this server last held a lease (T3).
 	Quorate string `json:"quorate,omitempty"`
 }
@@ -168,16 +170,16 @@ func (n *Node) written(id uint64) {
 // isStuck reports whether the disk has left a write unfinished for so long that this
 // server had better not lead (H23).
 func (n *Node) isStuck() bool {
-	return len(n.pending) > 0 && n.now.Mono.Sub(n.pending[0].at) > n.p.Elect
+	return len(n.pending) > 0 && !n.lacks(NoStuck) && n.now.Mono.Sub(n.pending[0].at) > n.p.Elect
 }
 
 // writeIdentity changes the identity: first on disk, then, when the disk has it, in
 // n.id, and then it calls then. Changes build on those still being written, so that
-// one does not undo another.
-func (n *Node) writeIdentity(change func(*identity), then func()) {
+// one does not undo another. early is the rule without which it does not wait.
+func (n *Node) writeIdentity(early Weakness, change func(*identity), then func()) {
 	change(&n.nextID)
 	n.putKey(keyIdentity, mustJSON(n.nextID))
-	n.persist(func() {
+	n.persistUnless(early, func() {
 		change(&n.id)
 		then()
 	})

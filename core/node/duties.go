@@ -58,7 +58,7 @@ func (n *Node) judge(s int, srv *cluster.Server, w lease.Instant) (verdict, clus
 		return over, loss
 	}
 	switch {
-	case recent && session > srv.Session:
+	case recent && (session > srv.Session || n.lacks(AnyWord) && session != 0 && session != srv.Session):
 		// The server's own word: nothing of an older session is left there (S1).
 		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
 		return over, loss
@@ -67,7 +67,7 @@ func (n *Node) judge(s int, srv *cluster.Server, w lease.Instant) (verdict, clus
 	case s != n.cfg.Self && (lease.Silence{
 		Heard: p.heard, Echoed: p.echoed, Granted: n.lead.members[s].granted, Led: n.lead.since,
 		Here: p.here, Useless: n.isUseless(s),
-	}).Over(n.now.Mono, w, n.p):
+	}).Over(n.now.Mono, w, n.p) || n.lacks(LossEarly) && s != n.cfg.Self && n.now.Mono >= w && n.silentFor(s) >= n.p.Elect:
 		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
 		return over, loss
 	}
@@ -240,7 +240,7 @@ func (n *Node) changeMembers() {
 		}
 		there[s-1] = pr
 	}
-	c := epoch.Next(n.members, n.id.Raft, there, n.cfg.Tiebreaker)
+	c := epoch.Next(n.members, n.id.Raft, there, n.cfg.Tiebreaker || n.lacks(EvenVoters))
 	if c == (epoch.Change{}) {
 		return
 	}

@@ -74,9 +74,12 @@ func (n *Node) basis() lease.Instant {
 	if n.lead == nil {
 		return 0
 	}
+	if n.lacks(LeaseAlone) {
+		return n.now.Mono
+	}
 	b := n.now.Mono
 	confs := [][]epoch.RaftID{n.members.Voters}
-	if n.lead.changing != nil && n.cfg.Weaken&NoQuiet == 0 {
+	if n.lead.changing != nil && !n.lacks(NoJoint) {
 		confs = append(confs, n.lead.changing)
 	}
 	for _, voters := range confs {
@@ -108,7 +111,7 @@ func (n *Node) word(r epoch.RaftID) *memberWord {
 
 // leaderLease is the end of the lease this leader holds over the cluster; 0: none.
 func (n *Node) leaderLease() lease.Instant {
-	if !n.isLeading() || !n.lead.settled && n.cfg.Weaken&NoQuiet == 0 {
+	if !n.isLeading() || !n.lead.settled && !n.lacks(NoOwnTerm) {
 		return 0
 	}
 	b := n.basis()
@@ -131,12 +134,16 @@ func (n *Node) supportSelf() {
 // formerOver is W; false while it is not known.
 func (n *Node) formerOver() (lease.Instant, bool) {
 	l := n.lead
-	if n.cfg.Weaken&NoW != 0 {
+	electors := l.electors
+	switch {
+	case n.lacks(NoW):
 		return 0, true
+	case n.lacks(WMoves):
+		electors, l.wKnown = n.members.Voters, false
 	}
 	if !l.wKnown {
-		former := make([]lease.Instant, 0, len(l.electors))
-		for _, v := range l.electors {
+		former := make([]lease.Instant, 0, len(electors))
+		for _, v := range electors {
 			switch w := n.word(v); {
 			case v == n.id.Raft:
 				former = append(former, n.support.Former)
@@ -215,7 +222,7 @@ func (n *Node) foundFirst() {
 			continue
 		}
 		p := &n.peers[s]
-		if !n.hearsUs(s) || p.epoch != (epoch.ID{}) || p.rules != n.rulesHash {
+		if !n.lacks(FoundAnyway) && (!n.hearsUs(s) || p.epoch != (epoch.ID{}) || p.rules != n.rulesHash) {
 			return
 		}
 	}
@@ -248,11 +255,11 @@ func (n *Node) enter(e epoch.ID, raftID epoch.RaftID, hard *pb.HardState, snap *
 	if snap != nil {
 		n.putKey(keySnapshot, mustProto(snap))
 	}
-	enter := func(id *identity) { id.Epoch, id.Raft, id.Sealed, id.Claimed = e, raftID, false, false }
+	enter := func(id *identity) { id.Epoch, id.Raft, id.Sealed, id.Claimed, id.Yield = e, raftID, false, false, 0 }
 	if raftID != n.id.Raft {
 		n.pastIDs = append(n.pastIDs, n.id.Raft)
 	}
-	n.writeIdentity(enter, func() {
+	n.writeIdentity(EnterEarly, enter, func() {
 		n.half = newHalf(len(n.cfg.Servers))
 		n.sayForced()
 		n.openRaft(hard, snap, nil)

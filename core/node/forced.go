@@ -13,7 +13,7 @@ import (
 // mayAskWeak reports whether this server may use its tie-breaker (T3): one that keeps
 // no record would let a server that has booted found an epoch a second time.
 func (n *Node) mayAskWeak() bool {
-	return !n.cfg.WeakTiebreaker || n.id.Quorate == n.cfg.Boot
+	return !n.cfg.WeakTiebreaker || n.lacks(NoT3) || n.id.Quorate == n.cfg.Boot
 }
 
 // force begins a forced return. Where this server has a leader there is nothing to
@@ -52,7 +52,7 @@ func (n *Node) tryForce() {
 		// An epoch that the register has given to somebody else is not founded a second
 		// time: whoever has it is to join this one when he boots, and not this one him.
 		e := epoch.ID{Number: max(n.id.Epoch.Number, n.half.top.Number) + 1, Founder: n.id.Raft}
-		if n.cfg.Tiebreaker && !n.cfg.WeakTiebreaker {
+		if n.cfg.Tiebreaker && !n.cfg.WeakTiebreaker && !n.lacks(ForceUnsaid) {
 			n.ask(RegisterCall{Raise: e}, registerUse{kind: useRaise})
 		}
 		n.found(e, n.now.Mono)
@@ -76,7 +76,7 @@ func (n *Node) sayForced() {
 // or a weak tie-breaker can bring about. The one whose founder comes later in the
 // configuration stops its groups at once and joins the other (D1).
 func (n *Node) meetHistory(m Message) {
-	if m.Seal != nil || n.isEntering() {
+	if m.Seal != nil || n.isEntering() || n.lacks(NoAlarm) {
 		return
 	}
 	mine, other := n.id.Epoch.Founder, m.Epoch.Founder

@@ -296,7 +296,7 @@ func (n *Node) isEntering() bool { return n.rn == nil && n.busy }
 func (n *Node) echo(m Message) {
 	e := n.message(MsgEcho, m.From)
 	e.AnswerLife, e.AnswerSeq = m.Life, m.Seq
-	if n.rn != nil && n.id.Epoch == m.Epoch && m.Term == n.durableTerm() && n.lead == nil {
+	if n.rn != nil && n.id.Epoch == m.Epoch && (m.Term == n.durableTerm() || n.lacks(NoTermCheck)) && n.lead == nil {
 		n.support.Note(lease.Rank{Epoch: m.Epoch.Number, Term: m.Term}, n.now.Mono)
 		e.Support = true
 	}
@@ -326,18 +326,18 @@ func (n *Node) takeEcho(m Message) {
 // grant answers a member with what is left of the leader's lease, never more (L3,
 // H10), as long as its session is open and not about to be ended (L5).
 func (n *Node) grant(m Message) {
-	if n.lead == nil || !n.lead.settled && n.cfg.Weaken&NoQuiet == 0 || m.Session == 0 {
+	if n.lead == nil || !n.lead.settled && !n.lacks(NoOwnTerm) || m.Session == 0 {
 		return
 	}
 	s := n.state.Server(n.cfg.Servers[m.From-1])
-	if s == nil || s.Session == 0 || s.Session != m.Session && n.cfg.Weaken&NoSession == 0 {
+	if s == nil || s.Session == 0 || s.Session != m.Session && !n.lacks(NoSession) {
 		return
 	}
 	w := &n.lead.members[m.From]
 	if n.isUseless(m.From) {
 		return
 	}
-	if w.ending == s.Session && n.cfg.Weaken&NoEndGuard == 0 {
+	if w.ending == s.Session && !n.lacks(NoEndGuard) {
 		return
 	}
 	p := &n.peers[m.From]
@@ -348,7 +348,7 @@ func (n *Node) grant(m Message) {
 	if left <= 0 {
 		return
 	}
-	if n.cfg.Weaken&GrantFull != 0 {
+	if n.lacks(GrantFull) {
 		left = n.p.Lease
 	}
 	w.granted = n.now.Mono
@@ -363,10 +363,13 @@ func (n *Node) takeGrant(m Message) {
 	if m.AnswerLife != n.life() || m.Grant <= 0 || m.Grant > n.p.Timeout {
 		return
 	}
-	if m.GrantSession != n.id.Session && n.cfg.Weaken&NoSession == 0 {
+	if m.GrantSession != n.id.Session && !n.lacks(NoSession) {
 		return
 	}
 	if at, ok := n.peers[m.From].stampOf(m.AnswerSeq); ok {
+		if n.lacks(GrantLate) {
+			at = n.now.Mono
+		}
 		n.extend(at.Add(m.Grant))
 	}
 }

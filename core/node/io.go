@@ -65,24 +65,6 @@ type Config struct {
 	Weaken Weakness
 }
 
-// Weakness is a set of rules to leave out.
-type Weakness uint32
-
-// The rules that can be left out, each by the name in core/README.md.
-const (
-	NoW          Weakness = 1 << iota // L4: nobody waits for former leases
-	NoEndGuard                        // L5: grants go on after a loss was proposed
-	GrantFull                         // L3: a grant of L, not of the leader's remainder
-	NoSession                         // S1 to S3: leases and steps not bound to a session
-	NoJournal                         // S5: what was begun is forgotten at a restart
-	NoFormerAge                       // L1: a restarted voter claims never to have supported anyone
-	NoQuiet                           // D6: proposals before the own term is applied and during changes
-	NoSticky                          // a lapsed lease may be extended again
-	NoRule2                           // D4, D5: any half will do, whatever the log's configurations
-	NotBest                           // D5: any sealed server claims, not the one with the best log
-	SealVolatile                      // D3: a restart forgets the seal
-)
-
 // Life names one run of batond on a server. Of one raft id the higher Start is the
 // newer; the sequence numbers of a life begin at 1.
 type Life struct {
@@ -176,6 +158,9 @@ type Seal struct {
 	Voters []epoch.RaftID
 	// SupportAge is how long ago the sender last supported a leader (L4).
 	SupportAge time.Duration
+	// Yield is the server that the sender has left the founding of the next epoch to
+	// (D12); 0: none.
+	Yield epoch.RaftID
 }
 
 // RegisterCall asks the tie-breaker's register, which says for each cluster which

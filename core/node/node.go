@@ -102,10 +102,10 @@ func New(cfg Config, img Image, now Now) (*Node, Output, error) {
 		state:   &cluster.State{Version: cluster.Version},
 		clean:   cfg.Clean,
 	}
-	if cfg.Weaken&NoFormerAge != 0 {
+	if n.lacks(NoFormerAge) {
 		n.support = lease.Support{}
 	}
-	if cfg.Weaken&NoJournal != 0 {
+	if n.lacks(NoJournal) {
 		n.journal = nil
 	}
 	n.half = newHalf(len(cfg.Servers))
@@ -128,8 +128,11 @@ func (n *Node) wake(img image) {
 	if id.Raft == 0 {
 		// The incarnation leaves room for the server number; 0 would mean none.
 		id.Raft = epoch.NewRaftID(n.cfg.Self, n.cfg.Random()>>9|1)
+		if n.lacks(SameID) {
+			id.Raft = epoch.NewRaftID(n.cfg.Self, 1)
+		}
 	}
-	if n.cfg.Weaken&SealVolatile != 0 {
+	if n.lacks(SealVolatile) {
 		id.Sealed, id.Claimed = false, false
 	}
 	adopt := n.cfg.Adopt > n.now.Mono && id.Session != 0
@@ -147,13 +150,14 @@ func (n *Node) wake(img image) {
 		n.held.Lapsed = true // Cleared will come
 	}
 	n.nextID = id
-	n.writeIdentity(func(to *identity) { *to = id }, func() {
+	n.writeIdentity(StartEarly, func(to *identity) { *to = id }, func() {
 		n.ready = true
 		n.lastBeat = 0
 		if id.Epoch != (epoch.ID{}) {
 			n.openRaft(img.hard, img.snap, img.entries)
 			if id.Sealed {
 				n.replaySealed()
+				n.half.sealedAt = n.now.Mono
 			}
 		}
 	})
@@ -238,6 +242,7 @@ func (n *Node) tick() {
 	n.tryForce()
 	n.trySeal()
 	n.tryClaim()
+	n.tryAgree()
 	n.foundFirst()
 	n.leaderSelf()
 	n.duties()

@@ -26,7 +26,7 @@ func (n *Node) canPropose() bool {
 	if n.lead == nil || n.rn == nil {
 		return false
 	}
-	if n.cfg.Weaken&NoQuiet == 0 && (!n.lead.settled || n.lead.changing != nil) {
+	if !n.lead.settled && !n.lacks(NoOwnTerm) || n.lead.changing != nil && !n.lacks(NoPause) {
 		return false
 	}
 	_, ok := n.formerOver()
@@ -324,7 +324,7 @@ func (n *Node) tryLeaving() {
 	}
 	// A cluster that is being shut down cannot take the vote away, and may take as long
 	// as its scripts do.
-	if n.isNeeded() && (n.state.Phase == cluster.PhaseStopping || n.now.Mono.Sub(l.gone) < n.p.Timeout) {
+	if !n.lacks(NoFarewell) && n.isNeeded() && (n.state.Phase == cluster.PhaseStopping || n.now.Mono.Sub(l.gone) < n.p.Timeout) {
 		return
 	}
 	n.out.Exit = true

@@ -160,7 +160,7 @@ func (n *Node) pump() bool {
 		return false
 	}
 	rd, rn := n.rn.Ready(), n.rn
-	if !n.putReady(rd) {
+	if !n.putReady(rd) || n.lacks(AckEarly) {
 		n.finish(rd)
 		return true
 	}
@@ -346,7 +346,7 @@ func (n *Node) sendRaft(ms []*pb.Message) {
 }
 
 func (n *Node) receiveRaft(m Message) {
-	if n.rn == nil || m.Epoch != n.id.Epoch {
+	if n.rn == nil || m.Epoch != n.id.Epoch && !n.lacks(NoIdentity) {
 		return
 	}
 	rm := &pb.Message{}
@@ -360,7 +360,7 @@ func (n *Node) receiveRaft(m Message) {
 	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
 		// What a leader sends keeps this voter from electing another one, so it
 		// counts as support (L1, H8).
-		if rm.GetTerm() >= n.durableTerm() {
+		if rm.GetTerm() >= n.durableTerm() && !n.lacks(NoAppHear) {
 			n.support.Note(lease.Rank{Epoch: m.Epoch.Number, Term: rm.GetTerm()}, n.now.Mono)
 		}
 	case pb.MsgProp, pb.MsgHup, pb.MsgBeat, pb.MsgCheckQuorum, pb.MsgUnreachable, pb.MsgSnapStatus,

@@ -16,16 +16,17 @@ import (
 // half is what a server knows while it may have to go on with exactly half of the
 // voters: the seals of the others and the word of the register.
 type half struct {
-	seals   []sealWord    // by server number
-	readAt  lease.Instant // when it last said that nothing is above this epoch
-	top     epoch.ID      // what it last said
-	refusal string        // why it last refused, "" if it did not
-	heardAt lease.Instant // when it last said anything
-	asked   lease.Instant // when the register was last asked
-	call    uint64        // id of the newest call
-	calls   []registerUse // open ones, the newest few
-	founded bool          // the founding is being written
-	raised  bool          // the register has confirmed this epoch to this server as its leader
+	seals    []sealWord    // by server number
+	readAt   lease.Instant // when it last said that nothing is above this epoch
+	top      epoch.ID      // what it last said
+	refusal  string        // why it last refused, "" if it did not
+	heardAt  lease.Instant // when it last said anything
+	asked    lease.Instant // when the register was last asked
+	call     uint64        // id of the newest call
+	calls    []registerUse // open ones, the newest few
+	founded  bool          // the founding is being written
+	sealedAt lease.Instant // when this life first knew that it has sealed; 0: not
+	raised   bool          // the register has confirmed this epoch to this server as its leader
 }
 
 // sealWord is a server's seal of this epoch, as it told us.
@@ -100,7 +101,7 @@ func (n *Node) registerAnswered(a RegisterAnswer) {
 // foundIfMine carries out a claim of this server that has won.
 func (n *Node) foundIfMine(top epoch.ID, sup lease.Instant) {
 	mine := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
-	if n.id.Sealed && top == mine {
+	if n.id.Sealed && top == mine && n.nextID.Yield == 0 {
 		n.found(mine, sup)
 	}
 }
@@ -212,7 +213,10 @@ func (n *Node) lastLog() (term, index uint64) {
 // the own log, the unsealed of them could elect nobody, this server votes in some
 // such configuration, and the register has just said that nothing higher exists.
 func (n *Node) trySeal() {
-	if !n.cfg.Tiebreaker || n.forced != nil || !n.mayAskWeak() || n.rn == nil || n.busy || n.id.Sealed || n.leave != nil || len(n.members.Voters) == 0 || n.isStuck() {
+	// Where a peer has sealed there is no going back, and its seal may be of no use
+	// without this one; to claim is another thing.
+	sealed := n.sealedPeer()
+	if !n.cfg.Tiebreaker || n.forced != nil || !n.mayAskWeak() && !sealed || n.rn == nil || n.busy || n.id.Sealed || n.leave != nil || len(n.members.Voters) == 0 && !sealed || n.isStuck() {
 		return
 	}
 	last := n.support.Last
@@ -245,10 +249,11 @@ func (n *Node) trySeal() {
 	for _, w := range n.half.seals {
 		isMember = isMember || w.id != 0 && slices.Contains(w.seal.Voters, n.id.Raft)
 	}
-	if !isMember || !isHalfOfEach(confs, heard) && n.cfg.Weaken&NoRule2 == 0 || isMajorityOfEach(confs, unsealed) {
+	isMember = isMember || sealed && n.allAreHere() // D12 needs everybody's seal
+	if !isMember || !isHalfOfEach(confs, heard) && !n.lacks(NoRule2) || isMajorityOfEach(confs, unsealed) {
 		return
 	}
-	if n.hasRead() {
+	if n.lacks(NoReadFirst) || sealed || n.hasRead() {
 		n.seal()
 	}
 }
@@ -274,11 +279,11 @@ func (n *Node) seal() {
 	n.rn, n.lead = nil, nil
 	e := n.id.Epoch
 	n.sealing = true
-	n.writeIdentity(func(id *identity) { id.Sealed = id.Sealed || id.Epoch == e }, func() {
+	n.writeIdentity(SealEarly, func(id *identity) { id.Sealed = id.Sealed || id.Epoch == e }, func() {
 		if n.id.Epoch != e {
 			return
 		}
-		n.sealing = false
+		n.sealing, n.half.sealedAt = false, n.now.Mono
 		n.out.Changed = true
 		n.beat()
 	})
@@ -289,7 +294,7 @@ func (n *Node) ownSeal() *Seal {
 	if !n.id.Sealed || n.store == nil {
 		return nil
 	}
-	s := &Seal{Voters: union(n.raftConfigurations()), SupportAge: n.now.Mono.Sub(n.support.Last)}
+	s := &Seal{Voters: union(n.raftConfigurations()), SupportAge: n.now.Mono.Sub(n.support.Last), Yield: n.id.Yield}
 	s.LastTerm, s.LastIndex = n.lastLog()
 	return s
 }
@@ -312,7 +317,13 @@ func (n *Node) hearSeal(m Message) {
 // those that vote in the configurations of the own one, if they are at least half of
 // each. Whoever may not claim asks whether an earlier claim of its own has won.
 func (n *Node) tryClaim() {
-	if !n.id.Sealed || n.forced != nil || n.half.founded || n.sealing || !n.mayAskWeak() || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/askAgain {
+	if !n.id.Sealed || n.forced != nil || n.half.founded || n.sealing || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/askAgain {
+		return
+	}
+	if n.nextID.Yield != 0 || !n.mayAskWeak() {
+		if n.cfg.WeakTiebreaker {
+			n.yieldToBest() // whoever must not claim itself may help another one
+		}
 		return
 	}
 	confs := n.raftConfigurations()
@@ -325,16 +336,26 @@ func (n *Node) tryClaim() {
 		if w.id == 0 || s == n.cfg.Self || !slices.Contains(voters, w.id) {
 			continue
 		}
-		sealed = append(sealed, w.id)
 		sup = max(sup, w.supported)
 		if n.isBetter(w, term, index) {
 			best = false
 		}
+		if n.cfg.WeakTiebreaker && w.seal.Yield != n.id.Raft && !n.lacks(NoYield) {
+			continue // its seal may be another's
+		}
+		sealed = append(sealed, w.id)
 	}
-	if n.cfg.Weaken&NotBest != 0 {
+	switch {
+	case n.lacks(NotBest):
 		best = true
+	case n.lacks(AnyClaims):
+		best = best || !slices.Contains(voters, n.id.Raft)
 	}
-	if !best || !isHalfOfEach(confs, sealed) && n.cfg.Weaken&NoRule2 == 0 {
+	if !best && n.cfg.WeakTiebreaker {
+		n.yieldToBest()
+		return
+	}
+	if !best || !isHalfOfEach(confs, sealed) && !n.lacks(NoRule2) {
 		n.ask(RegisterCall{}, registerUse{kind: useRead})
 		return
 	}
@@ -355,7 +376,7 @@ func (n *Node) tryClaim() {
 	}
 	n.half.asked = n.now.Mono
 	e := n.id.Epoch
-	n.writeIdentity(func(id *identity) { id.Claimed = id.Claimed || id.Epoch == e && id.Sealed }, claim)
+	n.writeIdentity(ClaimEarly, func(id *identity) { id.Claimed = !n.lacks(ClaimVolatile) && (id.Claimed || id.Epoch == e && id.Sealed) }, claim)
 }
 
 // serversOutside are the numbers of the servers of those voters that are not in.
@@ -369,9 +390,12 @@ func serversOutside(voters, in []epoch.RaftID) (out []int) {
 }
 
 // isBetter reports whether another sealed server should claim rather than this one:
-// a later log, or as good a one and a lower id while it is there.
+// a later log, or as good a one and a lower id while it is there. Where it needs this
+// one's yield for that, it matters only while it is there.
 func (n *Node) isBetter(w sealWord, term, index uint64) bool {
 	switch {
+	case n.cfg.WeakTiebreaker && !n.isRecent(w.id.Server()) && !n.lacks(NoYield):
+		return false
 	case w.seal.LastTerm != term:
 		return w.seal.LastTerm > term
 	case w.seal.LastIndex != index:
@@ -403,7 +427,14 @@ func (n *Node) found(e epoch.ID, sup lease.Instant) {
 	n.enter(e, n.id.Raft, hard, snap, func() {
 		n.support.Former = max(n.support.Former, n.support.Last, sup)
 		_ = n.rn.Campaign()
-		if !forced {
+		switch {
+		case forced:
+		case without == "":
+			n.note(cluster.Event{
+				Severity: cluster.Warn, Code: cluster.CodeAllAgreed,
+				Text: fmt.Sprintf("all servers are there, and have agreed that %s goes on with epoch %d", n.name, e.Number),
+			})
+		default:
 			n.note(cluster.Event{
 				Severity: cluster.Warn, Code: cluster.CodeHalfGoesOn,
 				Text: fmt.Sprintf("the tie-breaker has let %s go on without %s (epoch %d)", with, without, e.Number),
@@ -439,7 +470,7 @@ func (n *Node) halves() (with, without string) {
 // sealedForNothing (D8): the others have gone on without this sealed server. If it
 // never claimed, it comes back to the same epoch as somebody else, blank.
 func (n *Node) sealedForNothing(m Message) bool {
-	if !n.id.Sealed || n.id.Claimed || n.half.founded || m.Epoch != n.id.Epoch || !m.Leader || len(m.Voters) == 0 ||
+	if n.lacks(NoReborn) || !n.id.Sealed || n.id.Claimed || n.half.founded || m.Epoch != n.id.Epoch || !m.Leader || len(m.Voters) == 0 ||
 		slices.Contains(m.Voters, n.id.Raft) || m.Applied < n.lastChange() && m.Term <= n.durableTerm() {
 		return false
 	}
@@ -455,7 +486,7 @@ func (n *Node) raiseRegister() {
 	if !n.half.raised {
 		again /= 4
 	}
-	if n.cfg.Tiebreaker && n.now.Mono.Sub(n.half.asked) >= again {
+	if n.cfg.Tiebreaker && !n.lacks(NoRaise) && n.now.Mono.Sub(n.half.asked) >= again {
 		n.ask(RegisterCall{Raise: n.id.Epoch}, registerUse{kind: useRaise})
 	}
 }

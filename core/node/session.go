@@ -13,7 +13,7 @@ func (n *Node) extend(end lease.Instant) {
 	if n.retired || n.renewing {
 		return
 	}
-	if n.cfg.Weaken&NoSticky != 0 && n.held.End != 0 && n.now.Mono >= n.held.End {
+	if n.lacks(NoSticky) && n.held.End != 0 && n.now.Mono >= n.held.End {
 		n.held = lease.Held{}
 	}
 	if !n.held.Extend(n.now.Mono, end) {
@@ -25,7 +25,7 @@ func (n *Node) extend(end lease.Instant) {
 	n.hadLease = true
 	if n.nextID.Quorate != n.cfg.Boot {
 		boot := n.cfg.Boot
-		n.writeIdentity(func(id *identity) { id.Quorate = boot }, func() {})
+		n.writeIdentity(0, func(id *identity) { id.Quorate = boot }, func() {})
 	}
 	n.out.Lease = &Lease{Session: n.id.Session, End: end}
 }
@@ -36,6 +36,10 @@ func (n *Node) checkLease() {
 	if n.held.Lapse(n.now.Mono) {
 		n.clean = false
 		n.out.Changed = true
+		if n.lacks(RenewDirty) {
+			n.clean = true
+			n.newSession()
+		}
 	}
 }
 
@@ -70,7 +74,7 @@ func (n *Node) newSession() {
 	n.renewing = true
 	n.journal.forget(n)
 	session := max(n.id.Session, n.floor) + 1
-	n.writeIdentity(func(id *identity) { id.Session = session }, func() {
+	n.writeIdentity(SessionEarly, func(id *identity) { id.Session = session }, func() {
 		n.held = lease.Held{}
 		n.active, n.inherited = nil, false
 		n.renewing = false

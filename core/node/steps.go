@@ -8,7 +8,7 @@ import (
 
 // mayAct reports whether this server has the right to run steps now.
 func (n *Node) mayAct() bool {
-	return n.ready && !n.renewing && n.held.Valid(n.now.Mono) && n.caughtUp()
+	return n.ready && !n.renewing && (n.held.Valid(n.now.Mono) || n.lacks(NoLease)) && n.caughtUp()
 }
 
 // runSteps carries out what the state wants done here: under the session that the
@@ -24,7 +24,7 @@ func (n *Node) runSteps() {
 		return
 	}
 	for _, st := range due {
-		if st.Session != n.id.Session && n.cfg.Weaken&NoSession == 0 {
+		if st.Session != n.id.Session && !n.lacks(NoSession) {
 			continue
 		}
 		e := n.journal.find(st.Token)
@@ -48,7 +48,7 @@ func (n *Node) begin(st cluster.Step) {
 	n.journal = append(n.journal, e)
 	n.putKey(numbered(prefixToken, st.Token), mustJSON(e))
 	session := n.id.Session
-	n.persist(func() {
+	n.persistUnless(BegunEarly, func() {
 		e.begun = true
 		if n.mayAct() && n.id.Session == session {
 			e.running = true
@@ -67,7 +67,7 @@ func (n *Node) stepEnded(r StepResult) {
 	}
 	e.Done, e.Outcome = true, r.Outcome
 	n.putKey(numbered(prefixToken, r.Token), mustJSON(e))
-	n.persist(func() {
+	n.persistUnless(OutcomeEarly, func() {
 		e.reported = true
 		n.runSteps()
 	})

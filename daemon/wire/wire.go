@@ -63,8 +63,8 @@ const (
 	flagsKnown = flagLeader | flagLeaving | flagSupport | flagStuck | flagSeal | flagShut
 )
 
-// sealSize is a seal without its list: last term, last index, support age.
-const sealSize = 8 + 8 + 8
+// sealSize is a seal without its list: last term, last index, support age, yield.
+const sealSize = 8 + 8 + 8 + 8
 
 // ErrVersion is returned by Decode for a message of another version; every other
 // error means that the bytes are no message at all.
@@ -150,6 +150,7 @@ func Append(b []byte, m *node.Message) ([]byte, error) {
 		b = be.AppendUint64(b, s.LastTerm)
 		b = be.AppendUint64(b, s.LastIndex)
 		b = be.AppendUint64(b, uint64(s.SupportAge))
+		b = be.AppendUint64(b, uint64(s.Yield))
 		b = appendVoters(b, s.Voters)
 	}
 	return append(b, m.Payload...), nil
@@ -219,7 +220,7 @@ func Decode(b []byte) (node.Message, error) {
 		if len(tail.b) < sealSize {
 			return node.Message{}, fmt.Errorf("seal: %d bytes, it has %d at least", len(tail.b), sealSize)
 		}
-		m.Seal = &node.Seal{LastTerm: tail.uint64(), LastIndex: tail.uint64(), SupportAge: time.Duration(tail.uint64())}
+		m.Seal = &node.Seal{LastTerm: tail.uint64(), LastIndex: tail.uint64(), SupportAge: time.Duration(tail.uint64()), Yield: epoch.RaftID(tail.uint64())}
 		if m.Seal.Voters, err = tail.voters(); err != nil {
 			return node.Message{}, err
 		}

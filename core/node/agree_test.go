@@ -1,0 +1,72 @@
+package node
+
+import (
+	"testing"
+
+	"baton/core/epoch"
+	"baton/core/lease"
+)
+
+// sealedNode is server 1 of three with this tie-breaker, sealed in an epoch, that has
+// just heard the others; each of them has sealed too, with a log that ends at last.
+func sealedNode(t *testing.T, last map[int]uint64, yields map[int]epoch.RaftID) *Node {
+	t.Helper()
+	id := func(s int) epoch.RaftID { return epoch.NewRaftID(s, 9) }
+	n := &Node{
+		cfg: Config{Self: 1, Servers: []string{"s1", "s2", "s3"}, WeakTiebreaker: true},
+		now: Now{Mono: 100e9}, p: lease.Derive(3e9, 5e8), out: &Output{},
+	}
+	n.id = identity{Raft: id(1), Epoch: epoch.ID{Number: 4, Founder: id(2)}, Sealed: true}
+	n.nextID = n.id
+	n.half = newHalf(3)
+	n.peers = make([]peer, 4)
+	for s := 2; s <= 3; s++ {
+		n.peers[s] = peer{ever: true, life: Life{Raft: id(s)}, epoch: n.id.Epoch, heard: n.now.Mono, echoed: n.now.Mono}
+		n.half.seals[s] = sealWord{id: id(s), seal: Seal{
+			LastTerm: 2, LastIndex: last[s], Voters: []epoch.RaftID{id(1), id(2), id(3)}, Yield: yields[s],
+		}}
+	}
+	return n
+}
+
+// Goal: a yield is for one server, and moves on only when that one cannot found the
+// epoch any more.
+func TestYieldMovesOn(t *testing.T) {
+	two, three := epoch.NewRaftID(2, 9), epoch.NewRaftID(3, 9)
+	for _, tc := range []struct {
+		name       string
+		had        epoch.RaftID
+		twoYielded epoch.RaftID
+		want       epoch.RaftID
+	}{
+		{"the first time", 0, 0, three},
+		{"to the same one again", three, 0, three},
+		{"the other one may found", two, 0, two},
+		{"the other one has yielded too", two, three, three},
+	} {
+		n := sealedNode(t, map[int]uint64{2: 7, 3: 9}, map[int]epoch.RaftID{2: tc.twoYielded})
+		n.id.Yield, n.nextID.Yield = tc.had, tc.had
+		n.yield(three)
+		if n.nextID.Yield != tc.want {
+			t.Errorf("%s: yields to %v, want %v", tc.name, n.nextID.Yield, tc.want)
+		}
+	}
+	// Who lost its log cannot found anything either.
+	n := sealedNode(t, nil, nil)
+	n.nextID.Yield = two
+	n.peers[2].life.Raft = epoch.NewRaftID(2, 10)
+	if n.yield(three); n.nextID.Yield != three {
+		t.Errorf("yields to %v, which is no more", n.nextID.Yield)
+	}
+}
+
+// Goal: nobody founds an epoch after it has yielded, not even when the tie-breaker says
+// that the epoch is its.
+func TestYieldedNeverFounds(t *testing.T) {
+	n := sealedNode(t, nil, nil)
+	n.nextID.Yield = epoch.NewRaftID(2, 9)
+	n.foundIfMine(epoch.ID{Number: 5, Founder: n.id.Raft}, n.now.Mono)
+	if n.half.founded {
+		t.Error("it founds epoch 5")
+	}
+}
