@@ -18,7 +18,7 @@ export CGO_ENABLED := 0
 .PHONY: help
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
-	@echo "  Settings: FUZZTIME=$(FUZZTIME)  SEED=, N=, COUNT=, FOR= (sim)  PREFIX=$(PREFIX) (install)"
+	@echo "  Settings: FUZZTIME=$(FUZZTIME)  SEED=, N=, TIE=, COUNT=, FOR= (sim)  PREFIX=$(PREFIX) (install)"
 
 .PHONY: build
 build: ## bin/batond and bin/baton, static
@@ -46,8 +46,9 @@ check: ## gofumpt, vet, staticcheck, tidy, import rules
 	$(GO) test ./contrib/rooms
 
 .PHONY: sim
-sim: ## simulator: FOR=10m searches, SEED=7 N=3 replays with a trace
-	$(GO) run ./core/sim/cmd/sim $(if $(SEED),-seed $(SEED) -count 1 -trace) $(if $(N),-n $(N)) $(if $(COUNT),-count $(COUNT)) $(if $(FOR),-for $(FOR))
+sim: ## simulator: FOR=10m searches on all cores, SEED=7 N=3 TIE=fence replays
+	$(GO) run ./core/sim/cmd/sim $(if $(FOR),-for $(FOR) $(if $(SEED),-seed $(SEED)),$(if $(SEED),-seed $(SEED) -count $(or $(COUNT),1) $(if $(COUNT),,-trace),$(if $(COUNT),-count $(COUNT)))) \
+		$(if $(N),-n $(N)) $(if $(TIE),-tie $(TIE)) $(if $(WEAKEN),-weaken $(WEAKEN)) $(if $(JOBS),-jobs $(JOBS))
 
 .PHONY: fuzz
 # A target that ends with an error is run once more: on a busy machine go test may report

@@ -34,6 +34,7 @@ func Reader(seed uint64) io.Reader { return seededReader{newDice(seed, streamRaf
 const (
 	streamWorld  = 1
 	streamRaft   = 2
+	streamMix    = 3
 	streamServer = 100 // plus the server's number
 )
 

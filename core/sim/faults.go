@@ -69,6 +69,7 @@ func (w *world) nextFault() {
 // fault counts one and writes it down.
 func (w *world) fault(s *server, name, format string, args ...any) {
 	w.stats.count(name)
+	w.stats.Faults++
 	w.note(s, "FAULT "+name+" "+format, args...)
 }
 
@@ -340,6 +341,11 @@ func (w *world) heal() {
 	w.healed = true
 	w.net.calm()
 	clear(w.register.down)
+	for _, sh := range w.fence.shots {
+		if sh != nil {
+			sh.fail("the faults are over")
+		}
+	}
 	for _, s := range w.servers {
 		s.disk.slow = 0
 		s.disk.hung = min(s.disk.hung, w.now)

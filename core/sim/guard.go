@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"time"
+
 	"baton/core/lease"
 	"baton/core/node"
 )
@@ -56,6 +58,16 @@ func (s *server) extend(l *life, le *node.Lease) bool {
 		return false
 	case le.Session > g.session:
 		w.note(s, "guard begins session %x", le.Session)
+		if w.opt.World&LateGuard != 0 {
+			le := *le
+			w.after(w.dice.between(0, 2*time.Second), func() {
+				if s.life == l && s.guard.state == guardIdle && le.End > s.local() {
+					s.guard = guard{state: guardArmed, session: le.Session, end: le.End, cleared: s.guard.cleared, shift: s.guard.shift + 1}
+					s.setAlarm()
+				}
+			})
+			return true
+		}
 		*g = guard{state: guardArmed, session: le.Session, end: le.End, cleared: g.cleared, shift: g.shift + 1}
 		s.setAlarm()
 	case le.End > g.end:

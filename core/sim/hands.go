@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"baton/core/cluster"
+	"baton/core/epoch"
 	"baton/core/node"
 )
 
@@ -14,7 +15,8 @@ type child struct {
 	begun   bool
 	ended   bool
 	outcome cluster.Outcome
-	parent  *life // who is told of the end; nil after batond has crashed
+	line    epoch.ID // the history that the step is of
+	parent  *life    // who is told of the end; nil after batond has crashed
 }
 
 // carry is what a server has of a group.
@@ -48,7 +50,7 @@ func (s *server) run(l *life, r node.Run) {
 			s.number, r.Step.Token, r.Step.Session, l.lease.Session, l.lease.End.Sub(l.readAt))
 	}
 	w.note(s, "run %s %s token %d session %x", r.Step.Kind, r.Step.Group, r.Step.Token, r.Step.Session)
-	c := &child{step: r.Step, parent: l}
+	c := &child{step: r.Step, parent: l, line: w.judge.lineOf(s)}
 	s.children = append(s.children, c)
 	w.moment(momentRun, s)
 	w.after(w.dice.between(0, 20*time.Millisecond), func() { s.begin(c) })
@@ -65,13 +67,13 @@ func (s *server) begin(c *child) {
 	if !s.alive(c) {
 		return
 	}
-	if !s.holds(c.step.Session) {
+	if !s.holds(c.step.Session) && w.opt.World&LateGuard == 0 {
 		w.note(s, "token %d not begun: no lease for session %x", c.step.Token, c.step.Session)
 		s.forget(c)
 		return
 	}
 	c.begun = true
-	w.judge.begins(s, c.step)
+	w.judge.begins(s, c.line, c.step)
 	g := w.group(c.step.Group)
 	if c.step.Kind == cluster.StepStart {
 		w.takes(s, g, c.step)

@@ -7,22 +7,48 @@ import (
 	"time"
 
 	"baton/core/cluster"
+	"baton/core/epoch"
 	"baton/core/node"
 )
 
 // judge knows what must never happen, and remembers what it needs to see it.
 type judge struct {
 	w *world
+	// forks: histories may part, where a tie-breaker keeps no record or an operator
+	// decides. Then each line of epochs is one history; else there is one, and every
+	// line is the zero one.
+	forks  bool
+	forked bool // two lines of one number were seen
+	lines  map[epoch.ID]line
+	epochs []epoch.ID // the keys of lines, in the order in which they were seen
 	// begun says where a token was begun.
-	begun map[uint64]string
+	begun map[place]string
 	// history has what the state was at each index of the log, as one number, and
 	// who was the first to have it.
-	history map[uint64]record
+	history map[place]record
 	// told has each event of the log by its ID.
-	told map[uint64]cluster.Event
-	// newest is the newest state that anyone has.
-	newest *cluster.State
-	voters []string // of the newest view with a quorum
+	told map[place]cluster.Event
+	// newest is the newest state that anyone has of the history that goes on, and
+	// newestOf that of each line.
+	newest   *cluster.State
+	goesOn   epoch.ID
+	newestOf map[epoch.ID]*cluster.State
+	voters   []string // of the newest view with a quorum
+	// lax: two carriers are counted, not judged (a dishonest operator).
+	lax      bool
+	twoCarry int
+}
+
+// line is an epoch as part of a history: it goes on from another one behind an index.
+type line struct {
+	parent epoch.ID
+	base   uint64
+}
+
+// place is an index, or what is counted by one, in a line.
+type place struct {
+	line epoch.ID
+	at   uint64
 }
 
 type record struct {
@@ -32,7 +58,58 @@ type record struct {
 }
 
 func newJudge(w *world) judge {
-	return judge{w: w, begun: map[uint64]string{}, history: map[uint64]record{}, told: map[uint64]cluster.Event{}, newest: &cluster.State{}}
+	return judge{
+		w: w, forks: w.opt.Tie.isWeak() || w.opt.Forced,
+		lines: map[epoch.ID]line{}, begun: map[place]string{}, history: map[place]record{}, told: map[place]cluster.Event{},
+		newest: &cluster.State{}, newestOf: map[epoch.ID]*cluster.State{},
+	}
+}
+
+// enters notices a server in another epoch than before. A founder is always the first
+// to be seen in its epoch: nobody else hears of it before.
+func (j *judge) enters(s *server, v *node.View) {
+	e := v.Epoch
+	if e == s.line {
+		return
+	}
+	if _, known := j.lines[e]; !known && e != (epoch.ID{}) {
+		for _, o := range j.epochs {
+			if o.Number == e.Number {
+				j.forked = true
+				j.w.stats.count("fork")
+				if !j.forks {
+					j.w.break_(BrokenHistory, "epoch %d is founded by %v and by %v", e.Number, o.Founder, e.Founder)
+				}
+			}
+		}
+		j.lines[e] = line{parent: s.line, base: v.State.Index}
+		j.epochs = append(j.epochs, e)
+		j.w.stats.Foundings++
+	}
+	s.line = e
+}
+
+// lineOf is the history that a server is in.
+func (j *judge) lineOf(s *server) epoch.ID {
+	if !j.forks {
+		return epoch.ID{}
+	}
+	return s.line
+}
+
+// lookUp finds what a line has at an index, be it from before it parted.
+func lookUp[V any](j *judge, m map[place]V, at place) (V, bool) {
+	for {
+		if v, ok := m[at]; ok {
+			return v, true
+		}
+		l, ok := j.lines[at.line]
+		if !ok || at.at > l.base || l.parent == at.line {
+			var none V
+			return none, false
+		}
+		at.line = l.parent
+	}
 }
 
 // takes: a server's start step takes its first action; from now on it carries the
@@ -41,13 +118,18 @@ func (w *world) takes(s *server, g int, step cluster.Step) {
 	name := w.rules.Groups[g].Name
 	w.note(s, "takes %s session %x token %d", name, step.Session, step.Token)
 	for _, o := range w.servers {
-		if o != s && o.carries[g].on {
+		if o != s && o.carries[g].on && w.judge.lax {
+			w.judge.twoCarry++
+		} else if o != s && o.carries[g].on {
 			w.break_(BrokenCarrier, "%s takes %s (session %x token %d) while %s carries it (session %x token %d, guard ends in %v)",
 				s.name, name, step.Session, step.Token, o.name, o.carries[g].session, o.carries[g].token, o.guard.end.Sub(o.local()))
 		}
 	}
 	s.carries[g] = carry{on: true, session: step.Session, token: step.Token}
 	w.stats.Takes++
+	if step.Env.Event == cluster.EventFailover {
+		w.stats.Failovers++
+	}
 }
 
 // drops: nothing of the group is left on the server.
@@ -59,13 +141,14 @@ func (w *world) drops(s *server, g int, why string) {
 	s.carries[g] = carry{}
 }
 
-// begins: a step takes its first action.
-func (j *judge) begins(s *server, step cluster.Step) {
+// begins: a step of a line takes its first action.
+func (j *judge) begins(s *server, in epoch.ID, step cluster.Step) {
 	j.w.note(s, "begins %s %s token %d", step.Kind, step.Group, step.Token)
-	if where, ok := j.begun[step.Token]; ok {
+	at := place{in, step.Token}
+	if where, ok := lookUp(j, j.begun, at); ok {
 		j.w.break_(BrokenToken, "%s begins token %d (%s %s), which %s began", s.name, step.Token, step.Kind, step.Group, where)
 	}
-	j.begun[step.Token] = s.name
+	j.begun[at] = s.name
 }
 
 // events checks what a node says has happened.
@@ -78,10 +161,11 @@ func (j *judge) events(s *server, l *life, events []cluster.Event) {
 			j.w.break_(BrokenEvent, "%s tells event %d after %d", s.name, e.ID, l.lastEvent)
 		}
 		l.lastEvent = e.ID
-		if o, ok := j.told[e.ID]; ok && o != e {
+		at := place{j.lineOf(s), e.ID}
+		if o, ok := j.told[at]; ok && o != e {
 			j.w.break_(BrokenHistory, "%s tells event %d as %+v, earlier it was %+v", s.name, e.ID, e, o)
 		}
-		j.told[e.ID] = e
+		j.told[at] = e
 	}
 }
 
@@ -93,25 +177,54 @@ func (j *judge) view(s *server, l *life, v *node.View) {
 		j.w.moment(momentConf, s)
 	}
 	st := v.State
+	if j.enters(s, v); j.lineOf(s) != l.line {
+		l.line, l.lastIndex, l.lastEvent, l.isOfLine = j.lineOf(s), 0, 0, false
+	}
 	j.replaced(v)
-	if st == nil || st.Index == 0 {
+	// Who has just joined a line still shows the state of the one it comes from.
+	l.isOfLine = l.isOfLine || v.Quorum || !j.forks
+	if st == nil || st.Index == 0 || !l.isOfLine {
 		return
 	}
 	if st.Index < l.lastIndex {
 		j.w.break_(BrokenHistory, "%s goes back from index %d to %d", s.name, l.lastIndex, st.Index)
 	}
 	l.lastIndex = st.Index
-	d := digest(st)
-	if r, ok := j.history[st.Index]; !ok {
-		j.history[st.Index] = record{d, s, j.w.now}
+	d, at := digest(st), place{l.line, st.Index}
+	if r, ok := lookUp(j, j.history, at); !ok {
+		j.history[at] = record{d, s, j.w.now}
 	} else if r.digest != d {
 		j.w.break_(BrokenHistory, "%s has another state at index %d than %s had at %.3fs", s.name, st.Index, r.by.name, r.at.Seconds())
 	}
-	if st.Index > j.newest.Index {
-		j.sessions(s, j.newest, st)
-		j.newest = st
-		j.w.operators.see(st)
+	j.progress(s, v)
+}
+
+// progress takes note of the newest state of a line.
+func (j *judge) progress(s *server, v *node.View) {
+	of, st := j.lineOf(s), v.State
+	before := j.newestOf[of]
+	if before == nil {
+		before = &cluster.State{}
+		if p := j.newestOf[j.lines[of].parent]; p != nil && p.Index <= st.Index {
+			before = p
+		}
 	}
+	if st.Index > before.Index || j.newestOf[of] == nil {
+		j.sessions(s, before, st)
+		j.newestOf[of] = st
+	}
+	if v.Quorum && of != j.goesOn && (of.Number >= j.goesOn.Number || !j.w.anyIn(j.goesOn)) {
+		j.goesOn = of
+	}
+	if of == j.goesOn && (st.Index > j.newest.Index || j.newest != j.newestOf[of] && j.forks) {
+		j.newest = j.newestOf[of]
+		j.w.operators.see(j.newest)
+	}
+}
+
+// anyIn says whether a running server was last seen in an epoch.
+func (w *world) anyIn(e epoch.ID) bool {
+	return slices.ContainsFunc(w.servers, func(s *server) bool { return s.life != nil && s.line == e })
 }
 
 // replaced notices when a server that was wiped is a voter again: its old vote is
@@ -231,6 +344,9 @@ func (w *world) missing() string {
 		if text := w.missingGroup(&st.Groups[g]); text != "" {
 			return text
 		}
+	}
+	if w.judge.forked {
+		return "" // what was accepted in a history that is no more is lost with it
 	}
 	return w.operators.missing()
 }

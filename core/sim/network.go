@@ -24,6 +24,7 @@ type network struct {
 	stream []time.Duration
 	// era ends with the faults: a cut of an earlier one is not undone twice.
 	era int
+	lan lan // kind ping only
 }
 
 func newNetwork(servers, paths int) *network {
@@ -38,6 +39,8 @@ func newNetwork(servers, paths int) *network {
 // calm is a network without faults, which loses and doubles a little all the same.
 func (n *network) calm() {
 	clear(n.cuts)
+	clear(n.lan.out)
+	clear(n.lan.in)
 	for p := range n.loss {
 		n.loss[p] = 0.01
 	}
@@ -50,7 +53,12 @@ type link struct{ from, to, path int } // servers by number - 1
 
 func (n *network) at(l link) *int { return &n.cuts[(l.from*n.servers+l.to)*n.paths+l.path] }
 
-func (n *network) isCut(l link) bool { return *n.at(l) > 0 }
+func (n *network) isCut(l link) bool {
+	if n.isSwitched(l.path) && (n.lan.out[l.from] > 0 || n.lan.in[l.to] > 0) {
+		return true
+	}
+	return *n.at(l) > 0
+}
 
 // reach says whether a stream gets through: works both ways, or at least one way.
 func (n *network) reach(from, to int) (both, one bool) {
@@ -77,17 +85,29 @@ func (n *network) lossOnAll(from, to int) float64 {
 // cut cuts links for a while.
 func (w *world) cut(links []link, d time.Duration) {
 	n := w.net
-	for _, l := range links {
-		*n.at(l)++
+	links, out, in := w.overSwitch(links)
+	add := func(by int) {
+		for _, l := range links {
+			*n.at(l) += by
+		}
+		for _, s := range out {
+			n.lan.out[s] += by
+		}
+		for _, s := range in {
+			n.lan.in[s] += by
+		}
 	}
+	if len(out)+len(in) > 0 {
+		w.note(nil, "cables pulled: out of %v, into %v (by number - 1)", out, in)
+		w.stats.count("cable pulled")
+	}
+	add(1)
 	era := n.era
 	w.after(d, func() {
 		if n.era != era {
 			return
 		}
-		for _, l := range links {
-			*n.at(l)--
-		}
+		add(-1)
 		w.note(nil, "%d cut links work again", len(links))
 	})
 }

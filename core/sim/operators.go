@@ -265,21 +265,34 @@ func (w *world) awaitLiveness() {
 		}
 	}
 	if w.violation == nil {
-		w.break_(BrokenLiveness, "%v after the faults ended: %s", w.opt.Heal, text)
+		w.break_(BrokenLiveness, "%v after the faults ended: %s%s", w.opt.Heal, text, w.standing())
 	}
+}
+
+// standing says how far each server is, a line for each.
+func (w *world) standing() (text string) {
+	for _, s := range w.servers {
+		if s.life == nil {
+			text += fmt.Sprintf("\n    %s does not run", s.name)
+			continue
+		}
+		v := s.life.node.View(s.reading())
+		text += fmt.Sprintf("\n    %s in epoch %v, sealed %v, leader %q, voters %v, waits for %q", s.name, v.Epoch, s.seen.sealed, v.Leader, v.Voters, v.Waiting)
+	}
+	return text
 }
 
 // settle checks that a healthy cluster stays as it is. It reports false if an
 // operation that was still on its way has come in between.
 func (w *world) settle() bool {
-	takes, done := w.stats.Takes, w.operators.begun()
+	takes, done, hits := w.stats.Takes, w.operators.begun(), w.fence.hits
 	w.runUntil(w.now + 4*time.Second)
 	if w.violation != nil {
 		return false
 	}
 	text := w.missing()
 	switch {
-	case w.operators.begun() != done:
+	case w.operators.begun() != done || w.fence.hits != hits: // an agent was told before
 		return false
 	case text != "":
 		w.break_(BrokenLiveness, "all was well, and 4s later, without a fault: %s", text)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"baton/core/epoch"
 	"baton/core/lease"
 	"baton/core/node"
 )
@@ -31,6 +32,8 @@ type server struct {
 	startWaits bool // batond has been started and waits for the guard to finish
 	// away: batond has ended in order and is started again later, not by init.
 	away bool
+	// line is the epoch that its node was last seen to be in.
+	line epoch.ID
 	// interrupted counts the groups that the guard has cleared here.
 	interrupted int
 
@@ -62,6 +65,8 @@ type life struct {
 	lastBatch        uint64
 	lastEvent        uint64
 	lastIndex        uint64
+	line             epoch.ID // of lastIndex and lastEvent
+	isOfLine         bool     // the node's state is
 	// lease is what the node believes its own to be.
 	lease  node.Lease
 	readAt lease.Instant // the clock at the step whose outputs are being carried out
@@ -132,7 +137,8 @@ func (s *server) start() {
 	cfg := node.Config{
 		Self: s.number, Servers: w.rules.Servers, Times: w.times, Wait: w.wait, Paths: w.opt.Paths,
 		Boot: fmt.Sprintf("boot-%d-%d", s.number, s.boots), Rules: w.rules, Random: s.dice.Uint64,
-		Clean: s.guard.state == guardIdle, Weaken: w.opt.Weaken, Tiebreaker: w.opt.Tiebreaker, Over: s.guard.cleared,
+		Clean: s.guard.state == guardIdle, Weaken: w.opt.Weaken, Over: s.guard.cleared,
+		Tiebreaker: w.opt.Tie != TieNone, WeakTiebreaker: w.opt.Tie.isWeak(),
 	}
 	l := &life{readAt: s.local(), cleared: s.guard.cleared}
 	if s.guard.state == guardArmed {
@@ -257,6 +263,9 @@ func (s *server) carryOut(l *life, out *node.Output) {
 	if refused {
 		l.refused = out.Lease.Session
 		out.Run = nil
+	}
+	if out.Fire && s.guard.state == guardArmed {
+		s.fire("batond says so")
 	}
 	w.judge.events(s, l, out.Events)
 	if out.Batch != nil {

@@ -6,8 +6,8 @@
 // lose what was not yet written, a guard that survives batond, steps that are
 // separate processes, and a network with several paths that loses, doubles, delays
 // and reorders. It is not a proof, and what it does not model it cannot find:
-// machine-wide stalls (off by default, they break the assumption), what is behind the
-// tie-breaker's register, and the hands themselves.
+// machine-wide stalls (off by default, they break the assumption), how a disk becomes a
+// register (daemon/tiebreak/disk has a model of that), and the hands themselves.
 //
 // Everything is decided by the seed: one goroutine, no map iteration, no clock. The
 // only other source of randomness is raft's election jitter, which comes from
@@ -46,10 +46,17 @@ type Options struct {
 	Aim float64
 	// Without names faults that are left out, to look behind one that is understood.
 	Without []string
-	// Tiebreaker gives the cluster a register that decides for exactly half.
-	Tiebreaker bool
+	// Tie is the kind of the tie-breaker; default none.
+	Tie Tie
+	// Forced adds operators who force servers to return; honest ones.
+	Forced bool
+	// Late starts the servers for the first time over half a minute, with power and
+	// batond coming and going, instead of all at once.
+	Late bool
 	// Weaken leaves rules of the node out, to show that the simulator notices.
 	Weaken node.Weakness
+	// World leaves out rules that are not the node's.
+	World WorldWeakness
 	// Trace, where not nil, gets one line per thing that happens; Packets adds the
 	// messages.
 	Trace   io.Writer
@@ -71,6 +78,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 3 * time.Second
+	}
+	if o.Tie == "" {
+		o.Tie = TieNone
 	}
 	if o.Drift == 0 {
 		o.Drift = 0.005

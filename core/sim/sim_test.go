@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,8 +40,7 @@ func explain(t *testing.T, r Result) {
 	o.Trace = &trace
 	playSeed(t, o)
 	lines := strings.Split(strings.TrimSpace(trace.String()), "\n")
-	t.Errorf("servers %d seed %d: %v\n%s\nreplay: go run ./core/sim/cmd/sim -n %d -seed %d -tiebreaker=%v -trace",
-		o.Servers, o.Seed, r.Violation, strings.Join(lines[max(0, len(lines)-30):], "\n"), o.Servers, o.Seed, o.Tiebreaker)
+	t.Errorf("servers %d seed %d: %v\n%s\nreplay: %s", o.Servers, o.Seed, r.Violation, strings.Join(lines[max(0, len(lines)-30):], "\n"), o.Replay())
 }
 
 // Goal: nothing that must never happen happens, under all faults at once, and all
@@ -49,26 +49,32 @@ func explain(t *testing.T, r Result) {
 func TestSeeds(t *testing.T) {
 	for _, tc := range []struct {
 		servers, seeds int
-		tiebreaker     bool
+		tie            Tie
 	}{
-		{2, 40, false},
-		{3, 100, false},
-		{4, 40, false},
-		{5, 30, false},
-		{8, 4, false},
-		{16, 1, false},
-		{2, 40, true},
-		{3, 30, true},
-		{4, 40, true},
-		{5, 20, true},
+		{2, 40, TieNone},
+		{3, 100, TieNone},
+		{4, 40, TieNone},
+		{5, 30, TieNone},
+		{8, 4, TieNone},
+		{16, 1, TieNone},
+		{2, 40, TieRegister},
+		{3, 30, TieRegister},
+		{4, 40, TieRegister},
+		{5, 20, TieRegister},
+		{2, 25, TieFence},
+		{4, 25, TieFence},
+		{5, 10, TieFence},
+		{2, 25, TiePing},
+		{4, 25, TiePing},
+		{5, 10, TiePing},
 	} {
 		if testing.Short() {
 			tc.seeds = max(tc.seeds/10, 1)
 		}
-		t.Run(fmt.Sprintf("%d servers, tie-breaker %v", tc.servers, tc.tiebreaker), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%d servers, tie-breaker %s", tc.servers, tc.tie), func(t *testing.T) {
 			var sum Stats
 			for seed := range uint64(tc.seeds) {
-				r := playSeed(t, Options{Servers: tc.servers, Seed: seed + 1, Tiebreaker: tc.tiebreaker})
+				r := playSeed(t, Options{Servers: tc.servers, Seed: seed + 1, Tie: tc.tie})
 				sum.Add(r.Stats)
 				if r.Violation != nil {
 					explain(t, r)
@@ -98,15 +104,29 @@ func TestFormerSeeds(t *testing.T) {
 		if len(fields) == 0 {
 			continue
 		}
-		if len(fields) < 2 || len(fields) > 3 || len(fields) == 3 && fields[2] != "tiebreaker" {
-			t.Fatalf("testdata/seeds.txt: %q: want servers, seed and perhaps tiebreaker", lines.Text())
+		if len(fields) < 2 {
+			t.Fatalf("testdata/seeds.txt: %q: want servers and seed", lines.Text())
 		}
-		servers, err1 := strconv.Atoi(fields[0])
-		seed, err2 := strconv.ParseUint(fields[1], 10, 64)
+		o := Options{}
+		var err1, err2 error
+		o.Servers, err1 = strconv.Atoi(fields[0])
+		o.Seed, err2 = strconv.ParseUint(fields[1], 10, 64)
 		if err1 != nil || err2 != nil {
 			t.Fatalf("testdata/seeds.txt: %q: want two numbers", lines.Text())
 		}
-		if r := playSeed(t, Options{Servers: servers, Seed: seed, Tiebreaker: len(fields) == 3}); r.Violation != nil {
+		for _, word := range fields[2:] {
+			switch {
+			case slices.Contains(Ties(), Tie(word)):
+				o.Tie = Tie(word)
+			case word == "forced":
+				o.Forced = true
+			case word == "late":
+				o.Late = true
+			default:
+				t.Fatalf("testdata/seeds.txt: %q: no word %q", lines.Text(), word)
+			}
+		}
+		if r := playSeed(t, o); r.Violation != nil {
 			explain(t, r)
 		}
 	}
@@ -150,11 +170,11 @@ func TestQuiet(t *testing.T) {
 		runs = 3
 	}
 	for _, kind := range Scenarios() {
-		for _, o := range []Options{{Servers: 2, Tiebreaker: true}, {Servers: 3}, {Servers: 4}, {Servers: 4, Tiebreaker: true}, {Servers: 5}} {
+		for _, o := range []Options{{Servers: 2, Tie: TieRegister}, {Servers: 3}, {Servers: 4}, {Servers: 4, Tie: TieRegister}, {Servers: 5}} {
 			if o.Servers == 2 && (kind == QuietCut || kind == QuietCutOther || kind == QuietSplit) {
 				continue // of two halves the tie-breaker chooses one, not always the other
 			}
-			t.Run(fmt.Sprintf("%s, %d servers, tie-breaker %v", kind, o.Servers, o.Tiebreaker), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, %d servers, tie-breaker %s", kind, o.Servers, o.Tie), func(t *testing.T) {
 				quiet(t, o, kind, runs)
 			})
 		}
@@ -167,7 +187,7 @@ func quiet(t *testing.T, o Options, kind Scenario, runs uint64) {
 	for o.Seed = 1; o.Seed <= runs; o.Seed++ {
 		seedRaft(t, o.Seed)
 		q := RunQuiet(o, kind)
-		replay := fmt.Sprintf("replay: go run ./core/sim/cmd/sim -quiet %s -n %d -seed %d -count 1 -tiebreaker=%v -trace", kind, o.Servers, o.Seed, o.Tiebreaker)
+		replay := fmt.Sprintf("replay: go run ./core/sim/cmd/sim -quiet %s -n %d -seed %d -count 1 -tie %s -trace", kind, o.Servers, o.Seed, o.Tie)
 		switch {
 		case q.Violation != nil:
 			t.Fatalf("seed %d: %v\n%s", o.Seed, q.Violation, replay)
@@ -210,9 +230,9 @@ func TestWeakened(t *testing.T) {
 		{"no quiet", 5, 300, Options{Weaken: node.NoQuiet, Aim: 0.6}, ""},
 		{"no session", 3, 100, Options{Weaken: node.NoSession}, ""},
 		{"no journal", 3, 100, Options{Weaken: node.NoJournal}, ""},
-		{"no rule 2", 4, 50, Options{Weaken: node.NoRule2, Tiebreaker: true}, ""},
-		{"not the best log", 4, 100, Options{Weaken: node.NotBest, Tiebreaker: true, Aim: 0.5}, ""},
-		{"forgotten seals", 4, 250, Options{Weaken: node.SealVolatile, Tiebreaker: true, Aim: 0.6}, ""},
+		{"no rule 2", 4, 50, Options{Weaken: node.NoRule2, Tie: TieRegister}, ""},
+		{"not the best log", 4, 100, Options{Weaken: node.NotBest, Tie: TieRegister, Aim: 0.5}, ""},
+		{"forgotten seals", 4, 250, Options{Weaken: node.SealVolatile, Tie: TieRegister, Aim: 0.6}, ""},
 		{"clocks 10 % apart", 4, 200, Options{Drift: 0.1}, ""},
 		{"machine stalls", 3, 200, Options{MachineStalls: true}, ""},
 	} {

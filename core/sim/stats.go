@@ -11,11 +11,14 @@ import (
 type Stats struct {
 	Runs        int
 	Virtual     time.Duration // virtual time played
+	Faults      int           // faults, aimed ones and those of steps and agents too
 	Steps       int           // inputs given to nodes
 	Lives       int           // times a batond was started
 	Elections   int           // leaders seen
+	Foundings   int           // epochs founded
 	Losses      int           // sessions ended without the server's consent
 	Takes       int           // groups taken, at first, by a move or after a failure
+	Failovers   int           // of them with FAILOVER
 	Interrupted int           // groups that a guard has cleared
 	Refused     int           // lease extensions that came after the guard had fired
 	Asked       int           // operations asked for
@@ -46,11 +49,14 @@ func (s *Stats) add(name string, n int) {
 func (s *Stats) Add(o Stats) {
 	s.Runs++
 	s.Virtual += o.Virtual
+	s.Faults += o.Faults
 	s.Steps += o.Steps
 	s.Lives += o.Lives
 	s.Elections += o.Elections
+	s.Foundings += o.Foundings
 	s.Losses += o.Losses
 	s.Takes += o.Takes
+	s.Failovers += o.Failovers
 	s.Interrupted += o.Interrupted
 	s.Refused += o.Refused
 	s.Asked += o.Asked
@@ -63,9 +69,9 @@ func (s *Stats) Add(o Stats) {
 
 func (s *Stats) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d runs, %.2f virtual hours, %d steps, %d lives of batond\n", s.Runs, s.Virtual.Hours(), s.Steps, s.Lives)
-	fmt.Fprintf(&b, "%d elections, %d sessions lost, %d groups taken, %d cleared by the guard, %d leases refused\n",
-		s.Elections, s.Losses, s.Takes, s.Interrupted, s.Refused)
+	fmt.Fprintf(&b, "%d runs, %.2f virtual hours, %d faults, %d inputs, %d lives of batond\n", s.Runs, s.Virtual.Hours(), s.Faults, s.Steps, s.Lives)
+	fmt.Fprintf(&b, "%d elections, %d foundings, %d sessions lost, %d groups taken (%d by failover), %d cleared by the guard, %d leases refused\n",
+		s.Elections, s.Foundings, s.Losses, s.Takes, s.Failovers, s.Interrupted, s.Refused)
 	fmt.Fprintf(&b, "%d operations asked for, %d refused; longest heal %.2fs\n", s.Asked, s.RefusedOps, s.LongestHeal.Seconds())
 	counts := slices.Clone(s.Counts)
 	slices.SortFunc(counts, func(a, b Count) int { return strings.Compare(a.Name, b.Name) })

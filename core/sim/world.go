@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"baton/core/cluster"
-	"baton/core/epoch"
 	"baton/core/lease"
 )
 
@@ -24,6 +23,7 @@ type world struct {
 	queue    queue
 	net      *network
 	register register
+	fence    fence
 	servers  []*server // by number - 1
 
 	operators operators
@@ -44,6 +44,9 @@ type world struct {
 	// says that its old vote is gone.
 	wiped   *server
 	unvoted bool
+	// pulled are the servers (by number - 1) whose cables of the public LAN were pulled
+	// since all were one cluster (lan.go).
+	pulled []int
 	// healed: the faults are over.
 	healed bool
 
@@ -58,7 +61,11 @@ func newWorld(o Options) *world {
 	}
 	w.rules = drawRules(w.dice, o.Servers)
 	w.net = newNetwork(o.Servers, o.Paths)
-	w.register = register{tops: map[uint64]epoch.ID{}, down: make([]bool, o.Servers+1)}
+	if o.Tie == TiePing {
+		w.net.lan = lan{out: make([]int, o.Servers), in: make([]int, o.Servers)}
+	}
+	w.register = newRegister(o.Servers)
+	w.fence = fence{w: w, shots: make([]*shot, o.Servers+1)}
 	w.judge = newJudge(w)
 	w.operators = operators{w: w, asked: map[string]*request{}}
 	for i := range o.Servers {

@@ -1,23 +1,23 @@
 // Command sim plays clusters of core/node in virtual time, seed after seed, and
 // prints what it found and how to play it again.
 //
+//	go run ./core/sim/cmd/sim -for 10m                      every size and tie-breaker, on all cores
 //	go run ./core/sim/cmd/sim -n 3 -seed 1 -count 200
-//	go run ./core/sim/cmd/sim -n 3 -seed 42 -trace
-//	go run ./core/sim/cmd/sim -n 2,3,4,5 -for 10m
+//	go run ./core/sim/cmd/sim -n 3 -seed 42 -tie register -trace
 //	go run ./core/sim/cmd/sim -n 3 -quiet leader,cut -count 60
 //
-// BATON_SIM_SEED, BATON_SIM_N, BATON_SIM_COUNT and BATON_SIM_TRACE stand for the
-// flags, for `make sim`. It exits 1 if anything was violated.
+// A seed without -n is played as the mixed search would play it. The command exits 1
+// if anything was violated.
 package main
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/rand"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"slices"
@@ -25,32 +25,35 @@ import (
 	"strings"
 	"time"
 
-	"baton/core/node"
 	"baton/core/sim"
 )
 
 type command struct {
-	sizes   []int
+	sizes   []int // none: mixed
 	seed    uint64
 	count   int
 	wall    time.Duration // play until then, instead of count
+	jobs    int
+	worker  int // of a search: which one this process is, from 1; 0: none
 	trace   bool
 	tail    int // lines of trace to show of a failure; 0: none
 	quiet   []sim.Scenario
 	twice   bool // play each seed twice and compare
 	stop    int  // end after so many failures
 	options sim.Options
+	set     map[string]bool // flags that were given
 }
 
 func main() {
-	c := command{}
-	var sizes, quiet, without, profile string
-	var weaken uint
-	flag.StringVar(&sizes, "n", cmp.Or(os.Getenv("BATON_SIM_N"), "3"), "numbers of servers, 2 to 16, with commas")
-	flag.Uint64Var(&c.seed, "seed", number("BATON_SIM_SEED", 1), "first seed")
-	flag.IntVar(&c.count, "count", int(number("BATON_SIM_COUNT", 0)), "how many seeds; 0: one if a trace is asked for, else 100")
+	c := command{set: map[string]bool{}}
+	var sizes, quiet, without, profile, weaken, tie string
+	flag.StringVar(&sizes, "n", "", "numbers of servers, 2 to 16, with commas; none: a mix")
+	flag.Uint64Var(&c.seed, "seed", 1, "first seed")
+	flag.IntVar(&c.count, "count", 0, "how many seeds; 0: one if a trace is asked for, else 100")
 	flag.DurationVar(&c.wall, "for", 0, "play seeds for so long, instead of -count")
-	flag.BoolVar(&c.trace, "trace", os.Getenv("BATON_SIM_TRACE") != "", "print everything that happens")
+	flag.IntVar(&c.jobs, "jobs", runtime.NumCPU(), "with -for: worker processes")
+	flag.IntVar(&c.worker, "worker", 0, "this process is that worker of a search (internal)")
+	flag.BoolVar(&c.trace, "trace", false, "print everything that happens")
 	flag.BoolVar(&c.options.Packets, "packets", false, "with -trace: the messages too")
 	flag.IntVar(&c.tail, "tail", 40, "lines of trace to print of a failure")
 	flag.StringVar(&quiet, "quiet", "", "play scenarios instead of random faults: "+fmt.Sprint(sim.Scenarios())+" or all")
@@ -60,33 +63,81 @@ func main() {
 	flag.Float64Var(&c.options.Drift, "drift", 0.005, "rate of the clocks within 1±this; above 0.005 the protocol promises nothing")
 	flag.Float64Var(&c.options.Aim, "aim", 0, "chance that an interesting moment draws a fault; 0: the seed decides")
 	flag.BoolVar(&c.options.MachineStalls, "machine-stalls", false, "stop whole machines too; the protocol promises nothing then")
-	flag.BoolVar(&c.options.Tiebreaker, "tiebreaker", false, "exactly half may go on, by a register")
-	flag.UintVar(&weaken, "weaken", 0, "bits of rules to leave out")
+	flag.StringVar(&tie, "tie", "", "kind of the tie-breaker: "+fmt.Sprint(sim.Ties()))
+	flag.BoolVar(&c.options.Forced, "forced", false, "operators who force servers to return, honest ones")
+	flag.BoolVar(&c.options.Late, "late", false, "a first start over half a minute, with servers coming and going")
+	flag.StringVar(&weaken, "weaken", "", "rules to leave out, by name, with commas; \"list\" lists them")
 	flag.StringVar(&without, "without", "", "faults to leave out, with commas")
 	flag.StringVar(&profile, "profile", "", "write a CPU profile to this file")
 	flag.Parse()
-	if without != "" {
-		c.options.Without = strings.Split(without, ",")
+	flag.Visit(func(f *flag.Flag) { c.set[f.Name] = true })
+	if weaken == "list" {
+		for _, w := range sim.Weaks() {
+			fmt.Printf("%-20s %s\n", w.Name, w.Rule)
+		}
+		return
 	}
-	c.options.Weaken = node.Weakness(weaken)
-	for _, n := range strings.Split(sizes, ",") {
+	if err := c.read(sizes, quiet, without, weaken, tie); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	// Runs are short and leave nothing behind: memory is cheaper than collecting it.
+	debug.SetGCPercent(400)
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		defer f.Close()
+	}
+	failures := 0
+	switch {
+	case len(c.quiet) > 0:
+		failures = c.quietly()
+	case c.wall > 0 && c.worker == 0:
+		failures = c.search()
+	default:
+		failures = c.run()
+	}
+	pprof.StopCPUProfile()
+	if failures > 0 {
+		os.Exit(1)
+	}
+}
+
+// read understands the flags that are lists.
+func (c *command) read(sizes, quiet, without, weaken, tie string) error {
+	c.options.Without = strings.FieldsFunc(without, func(r rune) bool { return r == ',' })
+	if err := c.options.Weakenings(weaken); err != nil {
+		return fmt.Errorf("-weaken: %w", err)
+	}
+	if tie != "" && !slices.Contains(sim.Ties(), sim.Tie(tie)) {
+		return fmt.Errorf("-tie: no kind %q; there are %v", tie, sim.Ties())
+	}
+	c.options.Tie = sim.Tie(tie)
+	for _, n := range strings.FieldsFunc(sizes, func(r rune) bool { return r == ',' }) {
 		v, err := strconv.Atoi(n)
 		if err != nil || v < 2 || v > 16 {
-			fmt.Fprintf(os.Stderr, "-n: %q is not a number of servers from 2 to 16\n", n)
-			os.Exit(2)
+			return fmt.Errorf("-n: %q is not a number of servers from 2 to 16", n)
 		}
 		c.sizes = append(c.sizes, v)
 	}
 	for _, k := range strings.FieldsFunc(quiet, func(r rune) bool { return r == ',' }) {
-		if k == "all" {
+		switch {
+		case k == "all":
 			c.quiet = sim.Scenarios()
-			continue
+		case slices.Contains(sim.Scenarios(), sim.Scenario(k)):
+			c.quiet = append(c.quiet, sim.Scenario(k))
+		default:
+			return fmt.Errorf("-quiet: no scenario %q; there are %v", k, sim.Scenarios())
 		}
-		if !slices.Contains(sim.Scenarios(), sim.Scenario(k)) {
-			fmt.Fprintf(os.Stderr, "-quiet: no scenario %q; there are %v\n", k, sim.Scenarios())
-			os.Exit(2)
-		}
-		c.quiet = append(c.quiet, sim.Scenario(k))
+	}
+	if len(c.quiet) > 0 && len(c.sizes) == 0 {
+		c.sizes = []int{3}
 	}
 	if c.count == 0 {
 		c.count = 100
@@ -94,61 +145,61 @@ func main() {
 			c.count = 1
 		}
 	}
-	// Runs are short and leave nothing behind: memory is cheaper than collecting it.
-	debug.SetGCPercent(400)
-	if profile != "" {
-		f, err := os.Create(profile)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(2)
-		}
-		if err := pprof.StartCPUProfile(f); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(2)
-		}
-		defer f.Close()
-	}
-	failures := c.run()
-	pprof.StopCPUProfile()
-	if failures > 0 {
-		os.Exit(1)
-	}
+	return nil
 }
 
-func number(name string, otherwise uint64) uint64 {
-	if v, err := strconv.ParseUint(os.Getenv(name), 10, 64); err == nil {
-		return v
+// plays are the runs of a seed: one of each size that was asked for, or the mixed one
+// with what the flags say on top.
+func (c *command) plays(seed uint64) (all []sim.Options) {
+	if len(c.sizes) == 0 {
+		m, o := sim.Mix(seed), c.options
+		o.Seed, o.Servers = seed, m.Servers
+		if !c.set["tie"] {
+			o.Tie = m.Tie
+		}
+		if !c.set["aim"] {
+			o.Aim = m.Aim
+		}
+		o.Forced, o.Late = o.Forced || m.Forced, o.Late || m.Late
+		return []sim.Options{o}
 	}
-	return otherwise
+	for _, n := range c.sizes {
+		o := c.options
+		o.Servers, o.Seed = n, seed
+		all = append(all, o)
+	}
+	return all
 }
 
+// run plays seeds in this process.
 func (c *command) run() (failures int) {
-	fmt.Printf("servers %v, seed %d\n", c.sizes, c.seed)
 	begin := time.Now()
 	var total sim.Stats
-	for seed := c.seed; ; seed++ {
+	step, first := uint64(1), c.seed
+	if c.worker > 0 {
+		step, first = uint64(c.jobs), c.seed+uint64(c.worker-1)
+	}
+	for seed := first; failures < c.stop; seed += step {
 		if c.wall > 0 && time.Since(begin) > c.wall || c.wall == 0 && seed >= c.seed+uint64(c.count) {
 			break
 		}
-		for _, n := range c.sizes {
-			o := c.options
-			o.Servers, o.Seed = n, seed
-			if len(c.quiet) == 0 {
-				failures += c.one(o, &total)
+		for _, o := range c.plays(seed) {
+			text, stats := c.one(o)
+			total.Add(stats)
+			if text != "" {
+				failures++
 			}
-			if failures >= c.stop {
-				break
+			if c.worker > 0 {
+				report(stats, text)
+			} else {
+				fmt.Print(text)
 			}
 		}
-		if len(c.quiet) > 0 || failures >= c.stop {
-			break
-		}
 	}
-	if len(c.quiet) > 0 {
-		return c.quietly()
+	if c.worker == 0 {
+		wall := time.Since(begin)
+		fmt.Printf("%s%d violations; %.1f s, %.0f virtual hours a minute\n", &total, failures, wall.Seconds(), total.Virtual.Hours()/wall.Minutes())
 	}
-	wall := time.Since(begin)
-	fmt.Printf("%s%d failures; %.1f s, %.0f virtual hours a minute\n", &total, failures, wall.Seconds(), total.Virtual.Hours()/wall.Minutes())
 	return failures
 }
 
@@ -158,12 +209,12 @@ func play(o sim.Options) sim.Result {
 	return sim.Run(o)
 }
 
-func (c *command) one(o sim.Options, total *sim.Stats) int {
+// one plays one run and returns what is to be said of a violation, "" of none.
+func (c *command) one(o sim.Options) (text string, stats sim.Stats) {
 	if c.trace {
 		o.Trace = os.Stdout
 	}
 	r := play(o)
-	total.Add(r.Stats)
 	if c.twice {
 		var first, second bytes.Buffer
 		o.Trace = &first
@@ -171,35 +222,22 @@ func (c *command) one(o sim.Options, total *sim.Stats) int {
 		o.Trace = &second
 		play(o)
 		if !bytes.Equal(first.Bytes(), second.Bytes()) {
-			fmt.Printf("NOT DETERMINISTIC n=%d seed=%d\n", o.Servers, o.Seed)
-			return 1
+			return fmt.Sprintf("NOT DETERMINISTIC n=%d seed=%d\n", o.Servers, o.Seed), r.Stats
 		}
 	}
 	if r.Violation == nil {
-		return 0
+		return "", r.Stats
 	}
+	var said strings.Builder
 	if !c.trace && c.tail > 0 {
 		// The trace costs time, so it is made only now.
 		var b bytes.Buffer
 		o.Trace = &b
 		play(o)
-		printTail(os.Stdout, &b, c.tail)
+		printTail(&said, &b, c.tail)
 	}
-	fmt.Printf("FAIL n=%d seed=%d at %v\n     replay: go run ./core/sim/cmd/sim -n %d -seed %d -trace%s   (make sim N=%d SEED=%d)\n",
-		o.Servers, o.Seed, r.Violation, o.Servers, o.Seed, c.unusual(), o.Servers, o.Seed)
-	return 1
-}
-
-// unusual are the flags that a replay needs besides.
-func (c *command) unusual() string {
-	text := ""
-	flag.Visit(func(f *flag.Flag) {
-		switch f.Name {
-		case "drift", "machine-stalls", "weaken", "faults", "without", "aim", "tiebreaker":
-			text += fmt.Sprintf(" -%s=%q", f.Name, f.Value.String())
-		}
-	})
-	return text
+	fmt.Fprintf(&said, "VIOLATION n=%d seed=%d at %v\n     replay: %s\n", o.Servers, o.Seed, r.Violation, o.Replay())
+	return said.String(), r.Stats
 }
 
 func printTail(w io.Writer, b *bytes.Buffer, lines int) {
@@ -225,8 +263,7 @@ func (c *command) quietly() (failures int) {
 				q := sim.RunQuiet(o, kind)
 				if q.Violation != nil {
 					failures++
-					fmt.Printf("FAIL %s n=%d seed=%d at %v\n     replay: go run ./core/sim/cmd/sim -quiet %s -n %d -seed %d -trace%s\n",
-						kind, n, seed, q.Violation, kind, n, seed, c.unusual())
+					fmt.Printf("VIOLATION %s n=%d seed=%d at %v\n     replay: %s -quiet %s\n", kind, n, seed, q.Violation, o.Replay(), kind)
 				}
 				if q.Interrupted > 0 {
 					touched = append(touched, seed)

@@ -1,0 +1,75 @@
+package sim
+
+import "slices"
+
+// lan is the public LAN as a switch with one cable to each server (kind ping); the
+// servers' last path runs over it.
+type lan struct {
+	// out and in count the faults that cut a direction of a server's cable.
+	out, in []int
+}
+
+// isSwitched says whether a path runs over the switch.
+func (n *network) isSwitched(path int) bool { return n.lan.out != nil && path == n.paths-1 }
+
+func (n *network) reachesGateway(s int) bool { return n.lan.out[s] == 0 && n.lan.in[s] == 0 }
+
+// overSwitch turns cut paths over the switch into pulled cables, and reports which of
+// the links stay as they are. Only servers of one side lose their cables until all are
+// one cluster again.
+func (w *world) overSwitch(links []link) (rest []link, out, in []int) {
+	if w.net.lan.out == nil {
+		return links, nil, nil
+	}
+	if w.isUnited() {
+		w.pulled = nil
+	}
+	first := len(w.pulled) == 0
+	chosen := append([]int(nil), w.pulled...)
+	lowFirst := w.dice.chance(0.5)
+	for _, l := range links {
+		if !w.net.isSwitched(l.path) {
+			rest = append(rest, l)
+			continue
+		}
+		at := -1
+		switch a, b := min(l.from, l.to), max(l.from, l.to); {
+		case slices.Contains(chosen, l.from):
+			at = l.from
+		case slices.Contains(chosen, l.to):
+			at = l.to
+		case !first || !w.isUnited() || len(chosen)+1 >= len(w.servers):
+			continue
+		case lowFirst:
+			at = a
+		default:
+			at = b
+		}
+		if !slices.Contains(chosen, at) {
+			chosen = append(chosen, at)
+		}
+		if at == l.from && !slices.Contains(out, at) {
+			out = append(out, at)
+		}
+		if at == l.to && !slices.Contains(in, at) {
+			in = append(in, at)
+		}
+	}
+	w.pulled = chosen
+	return rest, out, in
+}
+
+// isUnited: every server runs, takes part in one epoch, and is heard as a voter of it.
+func (w *world) isUnited() bool {
+	for _, s := range w.servers {
+		if s.life == nil || s.seen.sealed || s.line != w.servers[0].line || !s.power {
+			return false
+		}
+	}
+	l := w.leader()
+	if l == nil {
+		return false
+	}
+	v := l.life.node.View(l.reading())
+	return v.Quorum && len(v.Voters) == len(w.servers)
+}
