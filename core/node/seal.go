@@ -215,7 +215,8 @@ func (n *Node) lastLog() (term, index uint64) {
 func (n *Node) trySeal() {
 	// Where a peer has sealed there is no going back, and its seal may be of no use
 	// without this one; to claim is another thing.
-	sealed := n.sealedPeer()
+	// And where all servers are there, and have no leader for long, they agree (D12).
+	sealed := n.leader() == 0 && (n.sealedPeer() || n.allAreHere() && n.now.Mono.Sub(max(n.support.Last, n.start)) > agreeAfter*n.p.Timeout)
 	if !n.cfg.Tiebreaker || n.forced != nil || !n.mayAskWeak() && !sealed || n.rn == nil || n.busy || n.id.Sealed || n.leave != nil || len(n.members.Voters) == 0 && !sealed || n.isStuck() {
 		return
 	}

@@ -190,7 +190,7 @@ func (w *world) crashFor(s *server, least, most time.Duration) {
 
 // rebootIn takes the power away for a while.
 func (w *world) rebootIn(s *server, least, most time.Duration) {
-	if !s.power {
+	if !s.power || !w.mayLosePower(s) {
 		return
 	}
 	name := "machine crash"
@@ -246,7 +246,7 @@ func (w *world) hungDisk() {
 // stands still then is right and would say nothing.
 func (w *world) wipeSome() {
 	s, l := w.any(), w.leader()
-	if len(w.servers) < 3 || w.wiped != nil || l == nil {
+	if len(w.servers) < 3 || w.wiped != nil || l == nil || !w.mayLosePower(s) {
 		return
 	}
 	if v := l.life.node.View(l.reading()); !v.Quorum || len(v.Voters) != len(w.servers) || len(v.Learner) > 0 {
@@ -309,7 +309,7 @@ func (w *world) leaveSome() {
 
 // blackout is the building's power.
 func (w *world) blackout() {
-	if w.dice.chance(0.6) {
+	if w.dice.chance(0.6) || w.opt.Tie == TiePing {
 		return
 	}
 	w.fault(nil, "all power off", "")

@@ -59,6 +59,20 @@ func (w *world) overSwitch(links []link) (rest []link, out, in []int) {
 	return rest, out, in
 }
 
+// mayLosePower says whether a server's power may fail. With ping only that of the side
+// that has lost its cables, until all are one cluster again: a machine that is off is as
+// silent as one that is gone, but goes on with what it had founded when it boots.
+func (w *world) mayLosePower(s *server) bool {
+	if w.net.lan.out == nil || w.healed || slices.Contains(w.pulled, s.number-1) {
+		return true
+	}
+	if !w.isUnited() {
+		return false
+	}
+	w.pulled = []int{s.number - 1}
+	return true
+}
+
 // isUnited: every server runs, takes part in one epoch, and is heard as a voter of it.
 func (w *world) isUnited() bool {
 	for _, s := range w.servers {

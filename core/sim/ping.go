@@ -10,8 +10,8 @@ import (
 // reach each other, and what pulls one side's cables takes the gateway from it.
 //
 // Its promise is weak, and what it does not cover is kept out: after one side has lost
-// its cables, no server of the other side loses its own before all are one cluster
-// again (lan.go). Within that world the invariants hold.
+// its cables or its power, no server of the other side loses its own before all are one
+// cluster again (lan.go). Within that world the invariants hold.
 
 // ping looks at the network: a claim wins if the gateway answers and every missing
 // server is silent. A machine answers whether batond runs there or not.

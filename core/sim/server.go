@@ -323,7 +323,7 @@ func (s *server) exit() {
 	if w.healed {
 		back = w.dice.between(500*time.Millisecond, 2*time.Second)
 	}
-	reboot := w.dice.chance(0.5)
+	reboot := w.dice.chance(0.5) && w.mayLosePower(s)
 	w.after(back, func() {
 		if !s.away {
 			return
