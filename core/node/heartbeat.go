@@ -31,6 +31,12 @@ type peer struct {
 	rules   uint64
 	echoed  lease.Instant // sending of the newest message of ours it has shown to have received
 
+	// unproven and unprovenSeq are what was heard of a life that has not shown to be the
+	// present one. The server is told so, or two that have changed their ids while they
+	// did not hear each other would both wait for that.
+	unproven    Life
+	unprovenSeq uint64
+
 	sent   uint64 // newest number sent to it
 	stamps [stampRing]stamp
 }
@@ -101,6 +107,9 @@ func (n *Node) message(kind MessageKind, s int) Message {
 	if kind == MsgRaft || kind == MsgPropose {
 		return m
 	}
+	if p.unproven != (Life{}) && n.silentFor(s) >= n.p.Elect {
+		m.HeardLife, m.HeardSeq = p.unproven, p.unprovenSeq
+	}
 	p.sent++
 	p.stamps[p.sent%stampRing] = stamp{p.sent, n.now.Mono}
 	m.Seq = p.sent
@@ -160,6 +169,7 @@ func (n *Node) receive(pk Packet) {
 	}
 	p := &n.peers[m.From]
 	if !n.isAlive(p, m) {
+		n.hearUnproven(p, m)
 		return
 	}
 	p.ever = true
@@ -241,7 +251,19 @@ func (n *Node) isAlive(p *peer, m Message) bool {
 		}
 	}
 	p.life, p.seq, p.window, p.echoed = m.Life, 0, 0, 0
+	p.unproven = Life{}
 	return true
+}
+
+// hearUnproven takes note of another raft id, which may be the present one.
+func (n *Node) hearUnproven(p *peer, m Message) {
+	switch {
+	case m.Life.Raft == p.life.Raft:
+	case m.Life != p.unproven:
+		p.unproven, p.unprovenSeq = m.Life, m.Seq
+	default:
+		p.unprovenSeq = max(p.unprovenSeq, m.Seq)
+	}
 }
 
 // isMine reports whether a life is this one, under whichever raft id: two servers that

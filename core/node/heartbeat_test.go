@@ -123,3 +123,33 @@ func TestSeenOnDisk(t *testing.T) {
 		t.Error("still seen after Te")
 	}
 }
+
+// Goal: two servers that have both changed their raft ids while they did not hear each
+// other find out. Method: what each says of what it heard is handed to the other; both
+// know only a former life of the other one, and none of their old numbers is recent.
+func TestTwoNewIDs(t *testing.T) {
+	const now = 100e9
+	server := func(self int) *Node {
+		n := &Node{cfg: Config{Self: self, Servers: []string{"s1", "s2"}}, now: Now{Mono: now}, start: 1, p: lease.Derive(3e9, 5e8)}
+		n.half = newHalf(2)
+		n.id = identity{Raft: epoch.NewRaftID(self, 20), Start: 2}
+		n.peers = make([]peer, 3)
+		n.peers[3-self] = peer{ever: true, heard: 1e9, life: Life{epoch.NewRaftID(3-self, 10), 2}, seq: 40, sent: 60}
+		return n
+	}
+	a, b := server(1), server(2)
+	hear := func(n *Node, m Message) bool {
+		p := &n.peers[m.From]
+		if !n.isAlive(p, m) {
+			n.hearUnproven(p, m)
+			return false
+		}
+		return true
+	}
+	if hear(b, a.message(MsgHeartbeat, 2)) || hear(a, b.message(MsgHeartbeat, 1)) {
+		t.Fatal("a life is taken for the present one that has shown nothing")
+	}
+	if !hear(b, a.message(MsgHeartbeat, 2)) || !hear(a, b.message(MsgHeartbeat, 1)) {
+		t.Errorf("they do not believe each other: %+v, %+v", a.peers[2].life, b.peers[1].life)
+	}
+}
