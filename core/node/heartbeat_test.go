@@ -144,9 +144,11 @@ func TestTwoNewIDs(t *testing.T) {
 			n.hearUnproven(p, m)
 			return false
 		}
+		p.seq = m.Seq
 		return true
 	}
-	if hear(b, a.message(MsgHeartbeat, 2)) || hear(a, b.message(MsgHeartbeat, 1)) {
+	// These two cross.
+	if fromA, fromB := a.message(MsgHeartbeat, 2), b.message(MsgHeartbeat, 1); hear(b, fromA) || hear(a, fromB) {
 		t.Fatal("a life is taken for the present one that has shown nothing")
 	}
 	if !hear(b, a.message(MsgHeartbeat, 2)) || !hear(a, b.message(MsgHeartbeat, 1)) {
