@@ -79,8 +79,9 @@ type loop struct {
 	// cleared is the last session that the guard had cleared when we looked. It is set
 	// before run: when it was decided what the node adopts, and not later.
 	cleared uint64
-	refused uint64 // session that the guard would not extend; Cleared is due
-	started int64  // wall clock; what happened before is not logged again
+	refused uint64       // session that the guard would not extend; Cleared is due
+	started int64        // wall clock; what happened before is not logged again
+	then    cluster.Then // once run has returned nil: what becomes of the machine
 	lateness
 	standing
 }
@@ -253,6 +254,9 @@ func (l *loop) carry(out node.Output) (exit bool) {
 	if refused {
 		l.log.Warn("the lease came too late: the guard had ended the session", "session", l.refused)
 		return l.step(node.Input{Lapsed: l.refused}) || out.Exit
+	}
+	if out.Exit {
+		l.then = out.Then
 	}
 	return out.Exit
 }

@@ -15,7 +15,9 @@ import (
 	"strings"
 
 	"baton/conf"
+	"baton/core/cluster"
 	"baton/daemon/guard"
+	"baton/daemon/power"
 	"baton/daemon/runner"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +32,7 @@ const (
 )
 
 func main() {
+	power.Arm()
 	if len(os.Args) > 1 {
 		// First of all: these must start within milliseconds and know nothing of
 		// batond's options.
@@ -86,6 +89,8 @@ func run(args []string) int {
 	case err == nil:
 		log.Info("ended")
 		return exitOK
+	case errors.As(err, new(lastAct)):
+		return endMachine(err.(lastAct), log)
 	case errors.Is(err, errReload):
 		err = unix.Exec(executable, os.Args, os.Environ())
 		log.Error("cannot execute the program file anew; the groups run until their lease ends, unless batond is started before", "file", executable, "error", err)
@@ -94,6 +99,17 @@ func run(args []string) int {
 		log.Error("batond ends", "error", err)
 		return exitFailed
 	}
+}
+
+// endMachine is batond's last act where an operator wants the machine off as well. If
+// that cannot be, batond has ended in order all the same: the service manager must not
+// start it again.
+func endMachine(then lastAct, log *slog.Logger) int {
+	log.Info("ended; the machine follows, as an operator has asked", "then", string(then))
+	if err := power.InOrder(cluster.Then(then)); err != nil {
+		log.Error("the machine stays on; switch it off by hand", "error", err)
+	}
+	return exitOK
 }
 
 // prepare reads everything that an operator may have got wrong.

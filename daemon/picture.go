@@ -100,7 +100,7 @@ func (s scene) server(st *cluster.State, i int) api.Server {
 		out.HeardMS = 0
 	}
 	if srv := st.Server(c.Name); srv != nil {
-		out.State, out.Since, out.Reason, out.FailedWith = string(srv.State), srv.Since, srv.Reason, srv.FailedWith
+		out.State, out.Since, out.Reason, out.FailedWith, out.Then = string(srv.State), srv.Since, srv.Reason, srv.FailedWith, srv.Then
 		return out
 	}
 	// The servers have not agreed on anything yet: say what is heard.

@@ -249,8 +249,16 @@ func (m *machine) turn(o options, c *conf.Config, first node.Output, log *slog.L
 	default:
 		log.Warn("the guard has fired at the end; it clears what is left of the groups")
 	}
+	if err == nil && m.loop.then != "" {
+		return lastAct(m.loop.then)
+	}
 	return err
 }
+
+// lastAct is why serve returns where an operator wants more than the end of batond.
+type lastAct cluster.Then
+
+func (a lastAct) Error() string { return string(a) }
 
 // Why the loop ends before its time.
 var (

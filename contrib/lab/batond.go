@@ -102,7 +102,7 @@ func (s *Server) StartBatond() error {
 	s.mu.Unlock()
 	go func() { // ends with the process, at the latest when the server goes
 		code := p.Code()
-		if p.link.isClosed() && l != nil && l.rebooted() {
+		if p.link.isClosed() && l != nil && l.endedByItself() {
 			return // with the whole server
 		}
 		s.mu.Lock()

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"baton/daemon/power"
 )
 
 // Where things are on a server, seen from the server itself.
@@ -37,6 +39,8 @@ type birth struct {
 	// Clock is what CLOCK_BOOTTIME and CLOCK_MONOTONIC are ahead of the machine's on this
 	// server, in whole seconds.
 	Clock int64
+	// Etc are files to show below /etc instead of the machine's, by name.
+	Etc map[string]string
 }
 
 // ask is what the lab wants of a server's init.
@@ -46,7 +50,8 @@ type ask struct {
 	Env    []string
 	Dir    string
 	Log    string // file for stdout and stderr, appended
-	Signal int    // with Pid; -1 as Pid: every process but init
+	As     *Account
+	Signal int // with Pid; -1 as Pid: every process but init
 	Pid    int
 }
 
@@ -170,6 +175,11 @@ func (b *birth) settle() error {
 	if err := unix.Mount(b.Boot, "/proc/sys/kernel/random/boot_id", "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("boot id: %w", err)
 	}
+	for name, from := range b.Etc {
+		if err := unix.Mount(from, filepath.Join("/etc", name), "", unix.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mount /etc/%s: %w", name, err)
+		}
+	}
 	if err := b.settleClock(); err != nil {
 		return err
 	}
@@ -218,14 +228,32 @@ func (a *ask) do(t *told) error {
 		return err
 	}
 	defer log.Close()
+	// What a program here may power off is this server and nothing else; and nothing at
+	// all where it is not known which PID namespace that is.
+	confined := power.Env + "=" + power.Never
+	if own, err := os.Readlink("/proc/self/ns/pid"); err == nil {
+		confined = power.Env + "=" + own
+	}
 	t.Pid, err = syscall.ForkExec(a.Args[0], a.Args, &syscall.ProcAttr{
-		Dir: a.Dir, Env: a.Env, Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
-		Sys: &syscall.SysProcAttr{Setsid: true},
+		Dir: a.Dir, Env: append(a.Env, confined), Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
+		Sys: &syscall.SysProcAttr{Setsid: true, Credential: a.As.credential()},
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", a.Args[0], err)
 	}
 	return nil
+}
+
+// credential is what the kernel is asked for; nil: nothing.
+func (a *Account) credential() *syscall.Credential {
+	if a == nil {
+		return nil
+	}
+	c := &syscall.Credential{Uid: uint32(a.UID), Gid: uint32(a.GID)}
+	for _, g := range a.Groups {
+		c.Groups = append(c.Groups, uint32(g))
+	}
+	return c
 }
 
 // stopOrGo sends SIGSTOP or SIGCONT to every process of the server but this one, at

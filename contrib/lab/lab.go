@@ -62,6 +62,9 @@ type Options struct {
 	// Restart starts a batond that has ended with code 1 again, as the service manager does
 	// (contrib/systemd); without it such an end is a complaint.
 	Restart bool
+	// Etc are files that every server has below /etc instead of the machine's own, such
+	// as passwd and group, by name. The machine must have files of these names.
+	Etc map[string]string
 	// Bare starts the servers without batond.
 	Bare bool
 }

@@ -146,6 +146,14 @@ type Spec struct {
 	Env  []string // beside PATH
 	Dir  string   // "" means /
 	Log  string   // name of the log, see Server.LogPath; "" means the program's base name
+	// As is who the program runs as; nil: root.
+	As *Account
+}
+
+// Account is a user of a server.
+type Account struct {
+	UID, GID int
+	Groups   []int // supplementary
 }
 
 // Process is a program that the lab has started on a server.

@@ -25,7 +25,8 @@ type play struct {
 	*lab.Cluster
 	stage  *stage
 	policy map[string][]string
-	seen   int // runs of scripts that have been judged
+	seen   int            // runs of scripts that have been judged
+	offs   map[string]int // by server: how often it had powered itself off when last looked at
 }
 
 // stage is the test that is on: the cluster outlives the cases that are played in it.

@@ -3,12 +3,14 @@ package lab
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +38,8 @@ type Server struct {
 	stalls  []window // when it stood still, and the time after it in which it cleans up
 
 	reboots int // by the server itself
+	// poweredOff counts how often programs on the server have switched it off.
+	poweredOff atomic.Int64
 
 	diskLost bool // no link to the CLUSTER partition; changed by the lab's one user alone
 }
@@ -111,7 +115,11 @@ func (s *Server) Boot() error {
 	if err := os.WriteFile(boot, []byte(newUUID()+"\n"), 0o444); err != nil {
 		return err
 	}
-	b := birth{Name: s.Name, Run: run, Scripts: s.lab.scripts(), Boot: boot, Cgroup: s.lab.cgroup(s.Name), Clock: newClock()}
+	etc, err := s.etc()
+	if err != nil {
+		return err
+	}
+	b := birth{Name: s.Name, Run: run, Scripts: s.lab.scripts(), Boot: boot, Cgroup: s.lab.cgroup(s.Name), Clock: newClock(), Etc: etc}
 	if err := os.WriteFile(s.Path(clockFile), fmt.Appendln(nil, b.Clock), 0o444); err != nil {
 		return err
 	}
@@ -143,12 +151,14 @@ func (s *Server) Boot() error {
 	}
 	l := &life{init: cmd, link: link, ns: netns.None(), done: make(chan struct{})}
 	go func() {
-		_ = cmd.Wait()
+		err := cmd.Wait()
+		sig := endOf(err)
+		if sig == unix.SIGINT {
+			s.poweredOff.Add(1)
+		}
 		close(l.done)
 		link.close()
-		if l.rebooted() {
-			s.bootAgain(l)
-		}
+		s.wentOff(l, sig)
 	}()
 	if err := s.wire(l); err != nil {
 		s.kill(l)
@@ -160,43 +170,17 @@ func (s *Server) Boot() error {
 	return nil
 }
 
-// rebooted waits for the end of a life and says whether it was ended by reboot(2) from
-// within: then init counts as ended by SIGHUP (pid_namespaces(7)), a signal that the
-// first process of a namespace cannot die of otherwise.
-func (l *life) rebooted() bool {
-	<-l.done
-	ws, ok := l.init.ProcessState.Sys().(syscall.WaitStatus)
-	return ok && ws.Signaled() && ws.Signal() == unix.SIGHUP
-}
-
-// bootAgain boots a server that has rebooted itself, as the machine under it would.
-// What a machine takes for that, its firmware and kernel, is rebootTime.
-func (s *Server) bootAgain(l *life) {
-	if !s.lab.begin() {
-		return
+// etc writes the files that the server has instead of the machine's.
+func (s *Server) etc() (map[string]string, error) {
+	out := map[string]string{}
+	for name, text := range s.lab.opts.Etc {
+		out[name] = filepath.Join(s.dir, "etc-"+name)
+		if err := os.WriteFile(out[name], []byte(text), 0o644); err != nil {
+			return nil, err
+		}
 	}
-	defer s.lab.underWay.Done()
-	s.mu.Lock()
-	s.reboots++
-	s.mu.Unlock()
-	time.Sleep(rebootTime)
-	if s.alive() != l || s.PowerCut() != nil {
-		return // the power was cut meanwhile
-	}
-	if err := s.PowerOn(); err != nil {
-		s.lab.complain(fmt.Errorf("%s has rebooted and does not come up: %w", s.Name, err))
-	}
+	return out, nil
 }
-
-// Reboots is how often the server has rebooted itself.
-func (s *Server) Reboots() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reboots
-}
-
-// rebootTime is how long a server is gone that has rebooted itself.
-const rebootTime = 300 * time.Millisecond
 
 // wire waits for init to settle and connects the cables.
 func (s *Server) wire(l *life) error {
@@ -249,6 +233,12 @@ func (s *Server) PowerCut() error {
 	if l == nil {
 		return s.off("power cut")
 	}
+	s.cut(l)
+	return nil
+}
+
+// cut is PowerCut for a life that goes on until now. s.mu is held.
+func (s *Server) cut(l *life) {
 	s.life, s.batond = nil, nil
 	s.lab.note("power cut of %s", s.Name)
 	s.endStall(time.Now())
@@ -259,8 +249,76 @@ func (s *Server) PowerCut() error {
 	}
 	s.lab.holders.remove(s.Name)
 	s.kill(l)
-	return nil
 }
+
+// wentOff takes note that init has ended by itself. Where that was by reboot(2), called by
+// a program on the server, the machine powers off, or boots again: the kernel then ends
+// the first process of a PID namespace by SIGINT, or by SIGHUP (pid_namespaces(7)),
+// signals that it cannot die of otherwise.
+func (s *Server) wentOff(l *life, sig unix.Signal) {
+	if !s.lab.begin() {
+		return
+	}
+	defer s.lab.underWay.Done()
+	s.mu.Lock()
+	if s.life != l {
+		s.mu.Unlock()
+		return // its power was cut, or it has never come up
+	}
+	s.cut(l) // at once: what its kernel holds goes with it
+	if sig == unix.SIGHUP {
+		s.reboots++
+	}
+	s.mu.Unlock()
+	switch sig {
+	case unix.SIGINT:
+		s.lab.note("%s powers itself off", s.Name)
+	case unix.SIGHUP:
+		time.Sleep(rebootTime)
+		if s.On() {
+			return // switched off and on again meanwhile
+		}
+		if err := s.PowerOn(); err != nil {
+			s.lab.complain(fmt.Errorf("%s has rebooted and does not come up: %w", s.Name, err))
+		}
+	default:
+		s.lab.complain(fmt.Errorf("init of %s has ended by itself (signal %d)", s.Name, sig))
+	}
+}
+
+// Reboots is how often the server has rebooted itself.
+func (s *Server) Reboots() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reboots
+}
+
+// rebootTime is how long a server is gone that has rebooted itself: what a machine takes
+// for its firmware and kernel.
+const rebootTime = 300 * time.Millisecond
+
+// endedByItself waits for the end of a life and says whether it was reboot(2).
+func (l *life) endedByItself() bool {
+	<-l.done
+	ws, ok := l.init.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && ws.Signaled() && (ws.Signal() == unix.SIGHUP || ws.Signal() == unix.SIGINT)
+}
+
+// endOf is the signal that ended a process; 0: none did.
+func endOf(err error) unix.Signal {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return 0
+	}
+	ws, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !ws.Signaled() {
+		return 0
+	}
+	return ws.Signal()
+}
+
+// PoweredOff is how often the server has powered itself off.
+func (s *Server) PoweredOff() int { return int(s.poweredOff.Load()) }
 
 // Stall stops every process and thread on the server (SIGSTOP) and returns when the
 // last one has stopped. The kernel goes on: it answers ARP and ping, and ends address
@@ -323,7 +381,7 @@ func (s *Server) Start(spec Spec) (*Process, error) {
 	if spec.Dir == "" {
 		spec.Dir = "/"
 	}
-	t, err := l.link.call(ask{Args: spec.Args, Env: append([]string{pathEnv}, spec.Env...), Dir: spec.Dir, Log: s.LogPath(spec.Log)})
+	t, err := l.link.call(ask{Args: spec.Args, Env: append([]string{pathEnv}, spec.Env...), Dir: spec.Dir, Log: s.LogPath(spec.Log), As: spec.As})
 	if err != nil {
 		return nil, fmt.Errorf("start on %s: %w", s.Name, err)
 	}

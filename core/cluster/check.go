@@ -86,6 +86,8 @@ func (op Op) stripped() Op {
 	}
 	if op.Verb == VerbShutdownCluster {
 		op.Server = ""
+	} else if op.Verb != VerbShutdown {
+		op.Then = ""
 	}
 	return op
 }

@@ -82,8 +82,33 @@ func (x *change) endSessions() {
 func (x *change) shut(sv *Server) {
 	sv.LastSession = max(sv.LastSession, sv.Offered)
 	sv.Present, sv.Offered = false, 0
+	if sv.Then == "" && x.s.Phase == PhaseStopping {
+		sv.Then = x.s.thenOfAll()
+	}
 	x.setServer(sv, ServerStopped, sv.Reason)
-	x.say(CodeServerStopped, sv.Name, "", "%s is shut down: %s", sv.Name, sv.Reason)
+	x.say(CodeServerStopped, sv.Name, "", "%s is shut down%s: %s", sv.Name, sv.Then.text(), sv.Reason)
+}
+
+// thenOfAll is what a cluster shutdown under way wants of every machine. It counts for
+// a server that arrives meanwhile, too.
+func (s *State) thenOfAll() Then {
+	for i := range s.Ops {
+		if op := &s.Ops[i]; op.Verb == VerbShutdownCluster && op.State == OpRunning {
+			return op.Then
+		}
+	}
+	return ""
+}
+
+// text continues the sentence that something is shut down.
+func (t Then) text() string {
+	switch t {
+	case ThenPowerOff:
+		return " and powers off"
+	case ThenReboot:
+		return " and reboots"
+	}
+	return ""
 }
 
 // endPhase ends a cluster shutdown, and takes note that no server is left.
@@ -95,6 +120,10 @@ func (x *change) endPhase() {
 	case PhaseStopping:
 		for i := range x.s.Servers {
 			if sv := &x.s.Servers[i]; sv.Present {
+				if sv.Offered == 0 {
+					// It has only just left, and is about to offer the next session.
+					sv.Offered = sv.LastSession + 1
+				}
 				sv.Reason = "shut down with the cluster"
 				x.shut(sv)
 			}

@@ -1,6 +1,9 @@
 package cluster
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // operate records an operator's operation and begins it, or refuses it. A second
 // entry with the same ID is the same operation come twice.
@@ -54,6 +57,7 @@ func (x *change) operate(c Command) {
 		x.setServer(sv, ServerDetached, "disconnect "+by)
 		x.say(CodeServerDisconnected, sv.Name, "", "%s stays out of the cluster: %s", sv.Name, sv.Reason)
 	case VerbShutdown:
+		sv.Then = op.Then
 		if sv.Session != 0 {
 			x.leave(sv, FactorServerShutdown, "shutdown "+by)
 			return
@@ -176,7 +180,11 @@ func (x *change) endServerOps() {
 func (s *State) serverOpEnd(op *Op) (OpState, string) {
 	if op.Verb == VerbShutdownCluster {
 		if s.Phase == PhaseForming {
-			return OpDone, "the cluster is shut down"
+			text := "the cluster is shut down"
+			if op.Then != "" {
+				text += "; every machine" + strings.TrimPrefix(op.Then.text(), " and")
+			}
+			return OpDone, text
 		}
 		return OpRunning, ""
 	}
@@ -198,7 +206,7 @@ func (s *State) serverOpEnd(op *Op) (OpState, string) {
 	case sv.Session != 0:
 		return OpRunning, ""
 	case sv.State != ServerDown:
-		return OpDone, is
+		return OpDone, is + sv.Then.text()
 	case op.Verb == VerbDisconnect:
 		return OpDone, sv.Name + " failed before it had left (" + sv.Reason + "); it stays out of the cluster all the same"
 	}

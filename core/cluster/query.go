@@ -148,11 +148,18 @@ func (w Who) String() string {
 
 // String says what an operation asks for: "move A to server2".
 func (op *Op) String() string {
+	then := ""
+	switch op.Then {
+	case ThenPowerOff:
+		then = " and power off"
+	case ThenReboot:
+		then = " and reboot"
+	}
 	switch {
 	case op.Verb == VerbShutdownCluster:
-		return "shut down the cluster"
+		return "shut down the cluster" + then
 	case op.Verb == VerbShutdown:
-		return "shut down " + op.Server
+		return "shut down " + op.Server + then
 	case op.Group == "":
 		return string(op.Verb) + " " + op.Server
 	case op.Server != "" && op.Verb == VerbStart:

@@ -21,7 +21,7 @@ func (x *change) arrive(c Command) {
 	}
 	cutOff := sv.Failed && sv.FailedBoot == c.Boot
 	again := sv.State == ServerDetached
-	sv.Present, sv.Offered, sv.Boot = true, c.Session, c.Boot
+	sv.Present, sv.Offered, sv.Boot, sv.Then = true, c.Session, c.Boot, ""
 	x.touchServer(sv)
 	switch {
 	case sv.Disconnected:
@@ -179,7 +179,7 @@ func (x *change) endByFailure(sv *Server, l Loss) {
 	if x.s.Phase != PhaseForming {
 		sv.Failed, sv.FailedBoot = true, sv.Boot
 	}
-	sv.Session, sv.Offered, sv.Present, sv.Recovering, sv.Leaving = 0, 0, false, nil, ""
+	sv.Session, sv.Offered, sv.Present, sv.Recovering, sv.Leaving, sv.Then = 0, 0, false, nil, "", ""
 	x.setServer(sv, ServerDown, l.Reason)
 	text := sv.Name + " is down: " + l.Reason
 	if len(ran) > 0 {

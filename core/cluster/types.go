@@ -126,6 +126,9 @@ type Server struct {
 	// not leaving. It also says what the server becomes: detached after
 	// CLUSTERLEAVE, else stopped.
 	Leaving string `json:"leaving,omitempty"`
+	// Then is what the operator who shut the server down wants of its machine, after
+	// batond has ended. It is set from the acceptance until the server arrives again.
+	Then Then `json:"then,omitempty"`
 	// Changed is the index of the last entry that changed this server.
 	Changed uint64 `json:"changed"`
 }
@@ -327,6 +330,15 @@ const (
 	VerbShutdownCluster Verb = "shutdown-cluster" //
 )
 
+// Then is what becomes of a machine after its server has been shut down.
+type Then string
+
+// The ends of a machine; "" leaves it running, without batond.
+const (
+	ThenPowerOff Then = "poweroff"
+	ThenReboot   Then = "reboot"
+)
+
 // OpState is how far an operation has come.
 type OpState string
 
@@ -347,6 +359,8 @@ type Op struct {
 	// none, the state fills in the one it chose.
 	Server string `json:"server,omitempty"`
 	Who    Who    `json:"who"`
+	// Then, of a shutdown: what every server that is shut down does last.
+	Then Then `json:"then,omitempty"`
 	// Revision of the picture the asker saw; 0 means he does not say. The operation
 	// is refused if its object has changed since.
 	Revision uint64  `json:"revision,omitempty"`

@@ -120,7 +120,11 @@ func (n *Node) message(kind MessageKind, s int) Message {
 	m.Hears = n.hears()
 	if n.leaderLease() > n.now.Mono {
 		m.Ended, m.Opened = n.endedFor(s), n.openedFor(s)
-		m.Shut = m.Ended != 0 && n.state.Server(n.cfg.Servers[s-1]).State == cluster.ServerStopped
+		// One that has booted since then is not meant, whatever number it offers.
+		srv := n.state.Server(n.cfg.Servers[s-1])
+		if m.Ended != 0 && srv.State == cluster.ServerStopped && srv.Boot == p.boot {
+			m.Shut, m.Then = true, srv.Then
+		}
 		m.Voters, m.Applied = n.members.Voters, n.applied
 	}
 	m.Seal = n.ownSeal()
@@ -195,7 +199,7 @@ func (n *Node) receive(pk Packet) {
 	n.hearSeal(m)
 	if m.Leader && m.Ended != 0 {
 		if m.Shut && m.Ended >= n.id.Session {
-			n.shutDown()
+			n.shutDown(m.Then)
 		}
 		n.sessionOver(m.Ended)
 	}

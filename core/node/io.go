@@ -133,6 +133,8 @@ type Message struct {
 	// batond is to end. It may hear this before the log tells it, and would otherwise
 	// offer a new session.
 	Shut bool
+	// Then, with Shut: what the operator wants of the receiver's machine.
+	Then cluster.Then
 
 	// Opened, from a leader with a lease, is one more than the highest session of the
 	// receiver that was ever opened; 0 from anybody else. A server that has lost its
@@ -259,6 +261,8 @@ type Output struct {
 	Register []RegisterCall
 	// Exit: everything is handed over (or the time for it is up); batond may end.
 	Exit bool
+	// Then, with Exit: what batond does with the machine as its last act.
+	Then cluster.Then
 }
 
 // Lease is an extension of this server's lease. End 0 ends it in order: nothing of

@@ -260,6 +260,7 @@ type leaving struct {
 	// removed: a leader with a lease says that this server does not vote any more. The
 	// log does not tell it: who is removed gets no more of it.
 	removed bool
+	then    cluster.Then // what the operator wants of the machine
 }
 
 // handOff is how long a leader that has nothing left to do waits for a successor.
@@ -327,7 +328,7 @@ func (n *Node) tryLeaving() {
 	if !n.lacks(NoFarewell) && n.isNeeded() && (n.state.Phase == cluster.PhaseStopping || n.now.Mono.Sub(l.gone) < n.p.Timeout) {
 		return
 	}
-	n.out.Exit = true
+	n.out.Exit, n.out.Then = true, l.then
 }
 
 // isNeeded reports whether the voters that stay can do nothing without this server's

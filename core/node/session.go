@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"slices"
 
 	"baton/core/cluster"
@@ -133,8 +134,8 @@ func (n *Node) followSession() {
 	if s == nil || !n.caughtUp() || s.Session != 0 || s.LastSession < n.id.Session {
 		return
 	}
-	if s.State == cluster.ServerStopped {
-		n.shutDown()
+	if s.State == cluster.ServerStopped && s.Boot == n.cfg.Boot {
+		n.shutDown(s.Then)
 	}
 	n.sessionOver(s.LastSession)
 }
@@ -142,11 +143,16 @@ func (n *Node) followSession() {
 // shutDown: an operator has shut this server down, or the cluster, and that ended the
 // session of this batond or used up the one it offers. So batond ends. One that is
 // started later has a newer session: what it reads of that end does not concern it.
-func (n *Node) shutDown() {
-	if n.leave != nil || n.renewing || n.held.Lapsed || n.id.Session == 0 {
+func (n *Node) shutDown(then cluster.Then) {
+	if n.renewing || n.held.Lapsed || n.id.Session == 0 {
 		return
 	}
-	n.leave = &leaving{since: n.now.Mono}
+	if n.leave != nil {
+		// Init has told batond to end as well, after the operator did.
+		n.leave.then = cmp.Or(n.leave.then, then)
+		return
+	}
+	n.leave = &leaving{since: n.now.Mono, then: then}
 	n.out.Changed = true
 }
 

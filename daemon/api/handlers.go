@@ -138,7 +138,7 @@ func (s *Service) postOperation(w http.ResponseWriter, r *http.Request, who call
 		return
 	}
 	op := cluster.Op{
-		ID: newID(), Verb: req.Verb, Group: req.Group, Server: req.Server, Revision: req.Revision,
+		ID: newID(), Verb: req.Verb, Group: req.Group, Server: req.Server, Revision: req.Revision, Then: req.Then,
 		Who: cluster.Who{User: who.name(), UID: who.UID, From: cleanFrom(req.From)},
 	}
 	if req.Verb == VerbForceReturn && !req.Dry {

@@ -60,6 +60,10 @@ func decodeOperation(r io.Reader) (Operation, error) {
 		return op, &Error{Code: CodeBadRequest, Message: fmt.Sprintf("group: %s takes none", op.Verb)}
 	case op.Verb == cluster.VerbShutdownCluster && op.Server != "":
 		return op, &Error{Code: CodeBadRequest, Message: fmt.Sprintf("server: %s takes none", op.Verb)}
+	case op.Then != "" && op.Verb != cluster.VerbShutdown && op.Verb != cluster.VerbShutdownCluster:
+		return op, &Error{Code: CodeBadRequest, Message: fmt.Sprintf("then: %s takes none", op.Verb)}
+	case op.Then != "" && op.Then != cluster.ThenPowerOff && op.Then != cluster.ThenReboot:
+		return op, &Error{Code: CodeBadRequest, Message: fmt.Sprintf("then: %q is neither poweroff nor reboot", shorten(string(op.Then), maxName))}
 	}
 	for _, n := range []struct{ field, value string }{{"group", op.Group}, {"server", op.Server}} {
 		if len(n.value) > maxName || strings.ContainsFunc(n.value, unicode.IsControl) || !utf8.ValidString(n.value) {

@@ -60,6 +60,8 @@ type Server struct {
 	SameRules  bool     `json:"same_rules"`
 	Public     string   `json:"public,omitempty"`
 	FailedWith []string `json:"failed_with,omitempty"`
+	// Then is what becomes of the machine after the shutdown of the server.
+	Then cluster.Then `json:"then,omitempty"`
 }
 
 // Group is one group.
@@ -121,6 +123,9 @@ type Operation struct {
 	Revision uint64       `json:"revision,omitempty"` // of the picture the operator saw; 0: does not say
 	// From is the asker's terminal or SSH client, by his own word.
 	From string `json:"from,omitempty"`
+	// Then, of a shutdown: what each server that is shut down does with its machine as its
+	// last act, "poweroff" or "reboot"; "" leaves the machine running.
+	Then cluster.Then `json:"then,omitempty"`
 	// Dry: only say whether it would be accepted now.
 	Dry bool `json:"dry,omitempty"`
 }

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"time"
 
+	"baton/core/cluster"
 	"baton/core/epoch"
 	"baton/core/node"
 )
@@ -60,7 +61,8 @@ const (
 	flagStuck
 	flagSeal
 	flagShut
-	flagsKnown = flagLeader | flagLeaving | flagSupport | flagStuck | flagSeal | flagShut
+	flagPowerOff // of these two none or one, and only with flagShut
+	flagReboot
 )
 
 // sealSize is a seal without its list: last term, last index, support age, yield.
@@ -120,6 +122,15 @@ func Append(b []byte, m *node.Message) ([]byte, error) {
 	}
 	if m.Shut {
 		flags |= flagShut
+	}
+	switch {
+	case m.Then == "":
+	case m.Shut && m.Then == cluster.ThenPowerOff:
+		flags |= flagPowerOff
+	case m.Shut && m.Then == cluster.ThenReboot:
+		flags |= flagReboot
+	default:
+		return b, fmt.Errorf("then: %q of a server that is shut down: %t", m.Then, m.Shut)
 	}
 	be := binary.BigEndian
 	b = append(b, Version, byte(m.Kind), byte(m.From), byte(m.To), flags)
@@ -229,8 +240,14 @@ func Decode(b []byte) (node.Message, error) {
 	if err := check(m.Kind, m.From, m.To, bootLen, len(b)); err != nil {
 		return node.Message{}, err
 	}
-	if unknown := flags &^ flagsKnown; unknown != 0 {
-		return node.Message{}, fmt.Errorf("flags %#x: unknown ones", unknown)
+	switch then := flags & (flagPowerOff | flagReboot); {
+	case then == 0:
+	case flags&flagShut == 0 || then == flagPowerOff|flagReboot:
+		return node.Message{}, fmt.Errorf("flags %#x: contradict each other", flags)
+	case then == flagPowerOff:
+		m.Then = cluster.ThenPowerOff
+	default:
+		m.Then = cluster.ThenReboot
 	}
 	for _, c := range boot[bootLen:] {
 		if c != 0 {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"baton/core/cluster"
 	"baton/core/epoch"
 	"baton/core/node"
 
@@ -26,6 +27,10 @@ func message(t *rapid.T) node.Message {
 		m.To++
 	}
 	m.Boot = string(rapid.SliceOfN(rapid.Byte(), 0, MaxBoot).Draw(t, "boot"))
+	m.Then = ""
+	if m.Shut {
+		m.Then = rapid.SampledFrom([]cluster.Then{"", cluster.ThenPowerOff, cluster.ThenReboot}).Draw(t, "then")
+	}
 	m.Voters = voters(t, "voters")
 	if m.Seal != nil {
 		m.Seal.Voters = voters(t, "sealed voters")
@@ -95,13 +100,14 @@ func TestRefusals(t *testing.T) {
 		spoil func(*node.Message)
 		want  string
 	}{
-		"kind 0":       {func(m *node.Message) { m.Kind = 0 }, "kind 0: unknown"},
-		"kind 6":       {func(m *node.Message) { m.Kind = 6 }, "kind 6: unknown"},
-		"from 0":       {func(m *node.Message) { m.From = 0 }, "from: server 0 is not in 1 to 16"},
-		"to 17":        {func(m *node.Message) { m.To = 17 }, "to: server 17 is not in 1 to 16"},
-		"to -1":        {func(m *node.Message) { m.To = -1 }, "to: server -1 is not in 1 to 16"},
-		"to itself":    {func(m *node.Message) { m.To = 1 }, "server 1: sends to itself"},
-		"long boot id": {func(m *node.Message) { m.Boot = strings.Repeat("x", 48) }, "boot id: 48 bytes is above 47"},
+		"kind 0":         {func(m *node.Message) { m.Kind = 0 }, "kind 0: unknown"},
+		"kind 6":         {func(m *node.Message) { m.Kind = 6 }, "kind 6: unknown"},
+		"from 0":         {func(m *node.Message) { m.From = 0 }, "from: server 0 is not in 1 to 16"},
+		"to 17":          {func(m *node.Message) { m.To = 17 }, "to: server 17 is not in 1 to 16"},
+		"to -1":          {func(m *node.Message) { m.To = -1 }, "to: server -1 is not in 1 to 16"},
+		"then, not shut": {func(m *node.Message) { m.Then = cluster.ThenReboot }, "then: \"reboot\""},
+		"to itself":      {func(m *node.Message) { m.To = 1 }, "server 1: sends to itself"},
+		"long boot id":   {func(m *node.Message) { m.Boot = strings.Repeat("x", 48) }, "boot id: 48 bytes is above 47"},
 		"long datagram": {
 			func(m *node.Message) { m.Payload = make([]byte, MaxDatagram) }, "is above 1152",
 		},
@@ -137,7 +143,8 @@ func TestRefusals(t *testing.T) {
 		"kind":                 {1, 77, "kind 77: unknown"},
 		"from":                 {2, 0, "from: server 0"},
 		"to":                   {3, 200, "to: server 200"},
-		"flag":                 {4, 0x80, "flags 0x80: unknown"},
+		"power off, not shut":  {4, 0x40, "flags 0x40: contradict"},
+		"power off and reboot": {4, 0xe0, "flags 0xe0: contradict"},
 		"boot length":          {bootAt, 48, "boot id: 48 bytes is above 47"},
 		"boot length too low":  {bootAt, 3, "boot id: not padded with zeros"},
 		"boot padding":         {bootAt + MaxBoot, 1, "boot id: not padded with zeros"},

@@ -58,13 +58,18 @@ func (o *options) disconnect() *cobra.Command {
 
 func (o *options) shutdown() *cobra.Command {
 	var w waiting
-	var all, yes bool
+	var all, yes, off, reboot bool
 	c := &cobra.Command{
 		Use:   "shutdown SERVER|--cluster",
 		Short: "Shut a server down, or the whole cluster: groups leave in order, then batond ends",
+		Long: "Shut a server down, or with --cluster all of them: its groups stop there and start elsewhere, then its batond ends.\n" +
+			"The machine goes on running, unless --poweroff or --reboot is given: then its init is asked for that as the last act of its batond.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if all != (len(args) == 0) || len(args) > 1 {
 				return fmt.Errorf("name one server, or say --cluster")
+			}
+			if off && reboot {
+				return fmt.Errorf("--poweroff and --reboot exclude each other")
 			}
 			return nil
 		},
@@ -72,6 +77,12 @@ func (o *options) shutdown() *cobra.Command {
 			op := api.Operation{Verb: cluster.VerbShutdownCluster}
 			if !all {
 				op = api.Operation{Verb: cluster.VerbShutdown, Server: args[0]}
+			}
+			switch {
+			case off:
+				op.Then = cluster.ThenPowerOff
+			case reboot:
+				op.Then = cluster.ThenReboot
 			}
 			if err := o.mean(c.Context(), &op, yes); err != nil {
 				return err
@@ -81,8 +92,21 @@ func (o *options) shutdown() *cobra.Command {
 	}
 	c.Flags().BoolVar(&all, "cluster", false, "every server")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask for the name")
+	c.Flags().BoolVar(&off, "poweroff", false, "power the machine off after that, or every machine")
+	c.Flags().BoolVar(&reboot, "reboot", false, "reboot the machine after that, or every machine")
 	w.flags(c)
 	return c
+}
+
+// lastAct continues the sentence that batond ends.
+func lastAct(then cluster.Then) string {
+	switch then {
+	case cluster.ThenPowerOff:
+		return ", and the machine POWERS OFF"
+	case cluster.ThenReboot:
+		return ", and the machine REBOOTS"
+	}
+	return ""
 }
 
 // vouch has the operator say that the other servers are off.
@@ -140,14 +164,14 @@ func (o *options) mean(ctx context.Context, op *api.Operation, yes bool) error {
 		return f.Refusal
 	}
 	what, name := "server", op.Server
-	lines := []string{"Shuts " + op.Server + " down: its groups leave it, then its batond ends."}
+	lines := []string{"Shuts " + op.Server + " down: its groups leave it, then its batond ends" + lastAct(op.Then) + "."}
 	if op.Verb == cluster.VerbShutdownCluster {
 		st, err := client.Status(ctx)
 		if err != nil {
 			return err
 		}
 		what, name = "cluster", st.Cluster
-		lines = []string{"Shuts cluster " + st.Cluster + " down: every group stops, then batond ends on every server."}
+		lines = []string{"Shuts cluster " + st.Cluster + " down: every group stops, then batond ends on every server" + lastAct(op.Then) + "."}
 	}
 	for _, s := range picture.Effects(o.locale().Text, &f) {
 		lines = append(lines, "  "+s)
