@@ -62,6 +62,7 @@ func (l *Lab) configText(key string) string {
 			lans = append(lans, q(s.Addr(n).String()))
 		}
 		fmt.Fprintf(&b, "\n[[server]]\nname = %s\ninterconnect = [%s]\npublic = %s\n", q(s.Name), strings.Join(lans, ", "), q(s.Addr(Public).String()))
+		b.WriteString(l.fenceText(s))
 	}
 	for _, g := range o.Groups {
 		var policy []string

@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"baton/conf"
 )
 
 // Addresses on the public LAN beside the servers'.
@@ -47,8 +49,11 @@ type Options struct {
 	Config string
 	// ReturnAuto sets recovery.return = "auto".
 	ReturnAuto bool
-	// Tiebreaker is tiebreaker.kind: "witness", "disk", "ping" or "none"; "" leaves it out.
+	// Tiebreaker is tiebreaker.kind: "witness", "disk", "ping", "fence" or "none"; ""
+	// leaves it out.
 	Tiebreaker string
+	// FenceDelay is how long the others wait before they power server1 off.
+	FenceDelay time.Duration
 	// Mounts: every group with scripts also mounts a file system, see mounts.go.
 	Mounts bool
 	// Faults, where not "", has batond built with the tag "faults" and is its BATON_FAULTS
@@ -117,8 +122,9 @@ type Lab struct {
 	tie     *tieHost // nil: the tie-breaker is no witness
 	// clusterDisk is the file of the tie-breaker "disk", "" for other kinds.
 	clusterDisk string
-	mounts      *mountWatch // nil without Mounts
-	gate        *ioGate     // nil without IOFaults
+	mounts      *mountWatch  // nil without Mounts
+	gate        *ioGate      // nil without IOFaults
+	power       *powerSwitch // nil unless the tie-breaker is fence
 	// began is when the lab did, on two clocks.
 	began     time.Time
 	beganBoot time.Duration
@@ -184,6 +190,11 @@ func (l *Lab) build() error {
 	}
 	if l.opts.Mounts {
 		if l.mounts, err = newMountWatch(l); err != nil {
+			return err
+		}
+	}
+	if l.opts.Tiebreaker == conf.TiebreakerFence {
+		if l.power, err = newPowerSwitch(l); err != nil {
 			return err
 		}
 	}
@@ -413,6 +424,9 @@ func (l *Lab) Close() {
 	}
 	if l.gate != nil {
 		l.gate.close()
+	}
+	if l.power != nil {
+		l.power.close()
 	}
 	if l.mounts != nil {
 		l.mounts.close()

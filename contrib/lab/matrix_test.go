@@ -66,8 +66,9 @@ var (
 	twoDisk    = size{2, conf.TiebreakerDisk}
 	twoPing    = size{2, conf.TiebreakerPing}
 	twoNone    = size{2, conf.TiebreakerNone}
+	twoFence   = size{2, conf.TiebreakerFence}
 	sizes      = []size{
-		twoWitness, twoDisk, twoPing, twoNone,
+		twoWitness, twoDisk, twoPing, twoNone, twoFence,
 		{3, conf.TiebreakerNone},
 		{3, conf.TiebreakerWitness},
 		{4, conf.TiebreakerNone},
@@ -92,8 +93,14 @@ func isTwoFull(s size) bool  { return s.servers == 2 && s.isFull() }
 func hasWitness(s size) bool { return s == twoWitness }
 func hasRecord(s size) bool  { return isMajority(s) && s.kind != conf.TiebreakerPing }
 func isTwoDisk(s size) bool  { return s == twoDisk }
-func isHalvable(s size) bool { return s.servers%2 == 0 && s.kind != conf.TiebreakerPing }
-func isMajority(s size) bool { return s.servers > 2 || s.kind != conf.TiebreakerNone }
+func isHalvable(s size) bool {
+	return s.servers%2 == 0 && s.kind != conf.TiebreakerPing && s != twoFence
+}
+func isMajority(s size) bool {
+	return s != twoFence && (s.servers > 2 || s.kind != conf.TiebreakerNone)
+}
+func isTwoFence(s size) bool { return s == twoFence }
+func isNoFence(s size) bool  { return s != twoFence }
 
 var faults = []fault{
 	{name: "power cut, leader", play: func(m *match) { m.powerCut(m.Leader()) }, fits: anySize, always: []size{twoWitness, twoPing}},
@@ -106,7 +113,7 @@ var faults = []fault{
 	{name: "one way, to leader", play: func(m *match) { m.oneWay(m.Leader(), false) }, fits: isMajority},
 	{name: "batond stalled", play: (*match).batondStalled, fits: isMajority, always: []size{twoWitness}},
 	{name: "server stalled", play: (*match).serverStalled, fits: isMajority, timeout: 3 * time.Second, always: []size{twoDisk}},
-	{name: "quick reboot", play: (*match).quickReboot, fits: anySize, timeout: 3 * time.Second, always: []size{twoWitness}},
+	{name: "quick reboot", play: (*match).quickReboot, fits: isNoFence, timeout: 3 * time.Second, always: []size{twoWitness}},
 	{name: "state lost", play: (*match).stateLost, fits: isMajority, always: []size{twoDisk}},
 	{name: "witness lost before", play: (*match).witnessBefore, fits: hasWitness, always: []size{twoWitness}},
 	{name: "witness lost during", play: (*match).witnessDuring, fits: hasWitness},
@@ -119,6 +126,9 @@ var faults = []fault{
 	{name: "disk hangs during", play: (*match).diskHangs, fits: isTwoDisk, options: []lab.Option{lab.IOFaults()}},
 	{name: "disk fails during", play: (*match).diskFails, fits: isTwoDisk, options: []lab.Option{lab.IOFaults()}},
 	{name: "disk zeroed", play: (*match).diskZeroed, fits: isTwoDisk},
+	{name: "fence, both cut off", play: (*match).fenceBoth, fits: isTwoFence, always: []size{twoFence}, options: fenceDelay},
+	{name: "fence, batond stalled", play: (*match).fenceStalled, fits: isTwoFence, options: fenceDelay},
+	{name: "fence, switch broken", play: (*match).fenceBroken, fits: isTwoFence, options: fenceDelay},
 	{name: "cut and healed", play: (*match).cutAndHealed, fits: isTwoFull},
 	{name: "one and the other", play: (*match).oneAndTheOther, fits: isTwoFull},
 }

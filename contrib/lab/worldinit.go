@@ -139,6 +139,8 @@ func runRole(role string, args []string) int {
 		return echoServer(args)
 	case "web":
 		return webServer(args)
+	case "fence":
+		return fenceAgent(args)
 	case "gated":
 		return gated(args)
 	case "mount":
