@@ -1,7 +1,10 @@
 package lab
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,4 +37,17 @@ func bootClock() time.Duration {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // no kernel that runs Go lacks it
 	return time.Duration(ts.Nano())
+}
+
+// WallFile is what Faults("wall=" + WallFile) adds to the wall clock of each server.
+const WallFile = RunDir + "/.wall"
+
+// StepWall sets a server's wall clock so much ahead of the machine's, until it boots.
+func (s *Server) StepWall(ahead time.Duration) error {
+	s.lab.note("the wall clock of %s jumps to %s ahead", s.Name, ahead)
+	path := s.Path(filepath.Base(WallFile))
+	if err := os.WriteFile(path+".new", fmt.Append(nil, ahead.Milliseconds()), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
 }

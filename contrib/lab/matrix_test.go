@@ -92,7 +92,11 @@ func anySize(size) bool      { return true }
 func isTwoFull(s size) bool  { return s.servers == 2 && s.isFull() }
 func hasWitness(s size) bool { return s == twoWitness }
 func hasRecord(s size) bool  { return isMajority(s) && s.kind != conf.TiebreakerPing }
-func isTwoDisk(s size) bool  { return s == twoDisk }
+func isMany(s size) bool     { return s.servers > 2 }
+func isFew(s size) bool {
+	return s == twoWitness || s == twoDisk || s.servers == 3 && s.kind == conf.TiebreakerNone
+}
+func isTwoDisk(s size) bool { return s == twoDisk }
 func isHalvable(s size) bool {
 	return s.servers%2 == 0 && s.kind != conf.TiebreakerPing && s != twoFence
 }
@@ -111,10 +115,16 @@ var faults = []fault{
 	{name: "not leader cut off", play: func(m *match) { m.cutOff(m.Other(m.Leader())) }, fits: isMajority, always: []size{twoPing}},
 	{name: "one way, from leader", play: func(m *match) { m.oneWay(m.Leader(), true) }, fits: isMajority, always: []size{twoDisk}},
 	{name: "one way, to leader", play: func(m *match) { m.oneWay(m.Leader(), false) }, fits: isMajority},
+	{name: "minority cut apart", play: (*match).minority, fits: isMany, always: []size{{3, conf.TiebreakerNone}}},
 	{name: "batond stalled", play: (*match).batondStalled, fits: isMajority, always: []size{twoWitness}},
 	{name: "server stalled", play: (*match).serverStalled, fits: isMajority, timeout: 3 * time.Second, always: []size{twoDisk}},
-	{name: "quick reboot", play: (*match).quickReboot, fits: isNoFence, timeout: 3 * time.Second, always: []size{twoWitness}},
-	{name: "state lost", play: (*match).stateLost, fits: isMajority, always: []size{twoDisk}},
+	{name: "batond resumed as its lease ends", play: (*match).batondResumed, fits: isFew, timeout: 2 * time.Second},
+	{name: "server resumed as its lease ends", play: (*match).serverResumed, fits: isFew, timeout: 2 * time.Second},
+	{name: "quick reboot, leader", play: func(m *match) { m.quickReboot(m.Leader()) }, fits: isNoFence, timeout: 3 * time.Second, always: []size{twoWitness}},
+	{name: "quick reboot, not leader", play: func(m *match) { m.quickReboot(m.Other(m.Leader())) }, fits: isNoFence, timeout: 3 * time.Second},
+	{name: "state lost, leader", play: func(m *match) { m.stateLost(m.Leader()) }, fits: isMajority, always: []size{twoDisk}},
+	{name: "state lost, not leader", play: func(m *match) { m.stateLost(m.Other(m.Leader())) }, fits: isMajority},
+	{name: "clock step", play: (*match).clockStep, fits: isFew, options: []lab.Option{lab.Faults("wall=" + lab.WallFile)}, always: []size{twoWitness}},
 	{name: "witness lost before", play: (*match).witnessBefore, fits: hasWitness, always: []size{twoWitness}},
 	{name: "witness lost during", play: (*match).witnessDuring, fits: hasWitness},
 	{name: "witness lost alone", play: (*match).witnessAlone, fits: func(s size) bool { return s.kind == conf.TiebreakerWitness }},
@@ -129,7 +139,7 @@ var faults = []fault{
 	{name: "fence, both cut off", play: (*match).fenceBoth, fits: isTwoFence, always: []size{twoFence}, options: fenceDelay},
 	{name: "fence, batond stalled", play: (*match).fenceStalled, fits: isTwoFence, options: fenceDelay},
 	{name: "fence, switch broken", play: (*match).fenceBroken, fits: isTwoFence, options: fenceDelay},
-	{name: "cut and healed", play: (*match).cutAndHealed, fits: isTwoFull},
+	{name: "cut and healed", play: (*match).cutAndHealed, fits: isNoFence},
 	{name: "one and the other", play: (*match).oneAndTheOther, fits: isTwoFull},
 }
 
@@ -320,12 +330,32 @@ func (m *match) halves() {
 		m.allOn(winner...)
 		for _, name := range loser {
 			m.mustSayWhy(name)
-			text, err := os.ReadFile(m.Get(name).LogPath("batond"))
-			if err != nil || !strings.Contains(string(text), "no quorum") {
-				m.T.Errorf("the log of %s does not say why its groups have stopped (%v)", name, err)
-			}
+			m.logSays(name, "no quorum")
 		}
 		m.mustTell(winner[0], cluster.CodeHalfGoesOn)
+	}
+	must(m.T, m.Heal())
+	m.WaitAll()
+}
+
+// minority: the leader and others, fewer than half, are cut from the rest, on all
+// networks. The rest goes on, with its groups untouched; they have stopped before, and
+// say why.
+func (m *match) minority() {
+	part := append([]string{m.Leader()}, m.names(m.Leader())...)[:(m.size.servers-1)/2]
+	rest := m.names(part...)
+	var theirs []string
+	for _, name := range rest {
+		theirs = append(theirs, m.groups(name)...)
+	}
+	check := m.untouched(theirs)
+	m.cutFromServers(part...)
+	m.allOn(rest...)
+	check()
+	time.Sleep(m.timeout / 2)
+	for _, name := range part {
+		m.mustSayWhy(name)
+		m.logSays(name, "no quorum")
 	}
 	must(m.T, m.Heal())
 	m.WaitAll()
@@ -381,19 +411,59 @@ func (m *match) oneWay(from string, away bool) {
 	m.WaitAll()
 }
 
-// batondStalled: batond alone stands still; the guard stops its groups.
+// batondStalled: batond alone stands still; the guard stops its groups. When it goes on
+// again it finds that they are elsewhere, and leaves them there.
 func (m *match) batondStalled() {
 	victim := m.Leader()
 	m.frozen(victim, func() { must(m.T, m.Get(victim).Batond().Signal(unix.SIGSTOP)) })
-	must(m.T, m.Get(victim).Batond().Signal(unix.SIGCONT))
-	m.WaitAll()
+	m.goesOnAgain(victim, func() { must(m.T, m.Get(victim).Batond().Signal(unix.SIGCONT)) })
 }
 
 func (m *match) serverStalled() {
 	victim := m.Leader()
 	m.frozen(victim, func() { m.Stall(victim) })
-	m.Resume(victim)
+	m.goesOnAgain(victim, func() { m.Resume(victim) })
+}
+
+// goesOnAgain: a server that stood still for longer than T goes on. Whoever has taken
+// its groups over keeps them, without an interruption.
+func (m *match) goesOnAgain(victim string, resume func()) {
+	m.Helper()
+	if m.size == twoPing { // nobody has
+		resume()
+		m.WaitAll()
+		return
+	}
+	check := m.untouched([]string{"A", "B", "C"})
+	resume()
 	m.WaitAll()
+	check()
+	if mine := m.groups(victim); len(mine) > 0 {
+		m.T.Errorf("%s has %s again", victim, mine)
+	}
+}
+
+// batondResumed and serverResumed: something stands still until a moment around the end
+// of its lease, a little before or after, and goes on.
+func (m *match) batondResumed() {
+	m.resumedAtTheEnd(func(s string) { must(m.T, m.Get(s).Batond().Signal(unix.SIGSTOP)) },
+		func(s string) { must(m.T, m.Get(s).Batond().Signal(unix.SIGCONT)) })
+}
+
+func (m *match) serverResumed() {
+	m.resumedAtTheEnd(func(s string) { m.Stall(s) }, func(s string) { m.Resume(s) })
+}
+
+func (m *match) resumedAtTheEnd(stop, resume func(string)) {
+	m.Helper()
+	lease := m.timeout*97/100 - m.timeout/4
+	for i, d := range []int{-20, -10, -5, -2, 0, 2, 5} { // in hundredths of T
+		victim := m.names()[i%2]
+		stop(victim)
+		time.Sleep(lease + time.Duration(d)*m.timeout/100)
+		resume(victim)
+		m.WaitAll()
+	}
 }
 
 // frozen: nobody hears of a server whose kernel goes on. The tie-breaker "ping" refuses
@@ -412,8 +482,7 @@ func (m *match) frozen(victim string, freeze func()) {
 	check()
 }
 
-func (m *match) quickReboot() {
-	victim := m.Leader()
+func (m *match) quickReboot(victim string) {
 	check := func() {}
 	if m.goesOnWithoutOne() {
 		check = m.untouched(m.others(victim))
@@ -424,14 +493,33 @@ func (m *match) quickReboot() {
 	check()
 }
 
-func (m *match) stateLost() {
-	victim := m.Leader()
+func (m *match) stateLost(victim string) {
 	check := m.untouched(m.others(victim))
 	m.PowerCut(victim)
 	must(m.T, m.Get(victim).LoseState())
 	m.PowerOn(victim)
 	m.WaitAll()
 	check()
+}
+
+// clockStep: the wall clocks of two servers jump, apart and back, and one of the servers
+// dies meanwhile. Nothing but the times that people read goes by them.
+func (m *match) clockStep() {
+	check := m.untouched([]string{"A", "B", "C"})
+	leader, other := m.Leader(), m.Other(m.Leader())
+	for _, step := range []time.Duration{time.Hour, -24 * time.Hour, 10 * 365 * 24 * time.Hour, 0} {
+		must(m.T, m.Get(leader).StepWall(step))
+		must(m.T, m.Get(other).StepWall(-step))
+		time.Sleep(m.timeout)
+	}
+	check()
+	must(m.T, m.Get(other).StepWall(-time.Hour))
+	m.oneDies(leader)
+	to := m.Other(m.Carrier("A"))
+	m.Move("A", to)
+	m.WaitOnline("A", to)
+	must(m.T, m.Get(other).StepWall(0))
+	m.WaitAll()
 }
 
 // witnessBefore: the witness is off when a server dies. The other one stops and says
@@ -512,12 +600,22 @@ func (m *match) diskBefore() {
 	m.WaitAll()
 }
 
-// cutAndHealed: all networks between the servers, again and again, for times around
-// the timeout.
+// cutAndHealed: all networks, again and again, for times around the timeout: of two
+// servers those between them, of more each time other ones. Kind ping, which promises
+// nothing when both are well, has one of them cut off altogether.
 func (m *match) cutAndHealed() {
-	a, b := m.names()[0], m.names()[1]
+	all := m.names()
 	for i := range 20 {
-		must(m.T, m.Cut(a, b))
+		if m.size == twoPing {
+			must(m.T, m.CutOff(all[i%2]))
+		} else {
+			// One more each time, beginning with another one: 1 of 3, 2 of 3, ...
+			part := make([]string, 0, len(all))
+			for k := range 1 + i%(len(all)-1) {
+				part = append(part, all[(i/2+k)%len(all)])
+			}
+			m.cutFromServers(part...)
+		}
 		time.Sleep(time.Duration(i%7+1) * m.timeout / 4)
 		must(m.T, m.Heal())
 		time.Sleep(time.Duration(i%3) * m.timeout / 4)
