@@ -100,6 +100,7 @@ func isTwoDisk(s size) bool { return s == twoDisk }
 func isHalvable(s size) bool {
 	return s.servers%2 == 0 && s.kind != conf.TiebreakerPing && s != twoFence
 }
+
 func isMajority(s size) bool {
 	return s != twoFence && (s.servers > 2 || s.kind != conf.TiebreakerNone)
 }
