@@ -21,6 +21,7 @@ var (
 	keyIdentity = []byte("id")
 	keyHard     = []byte("hs")
 	keySnapshot = []byte("snap")
+	keyKept     = []byte("kept")
 	prefixEntry = []byte("e/")
 	prefixToken = []byte("j/")
 )
@@ -46,6 +47,7 @@ type image struct {
 	id      identity
 	hard    *pb.HardState
 	snap    *pb.Snapshot
+	kept    *pb.Snapshot // of an earlier epoch (D9)
 	entries []*pb.Entry
 	journal journal
 }
@@ -71,6 +73,9 @@ func readImage(img Image) (image, error) {
 		case bytes.Equal(kv.Key, keySnapshot):
 			out.snap = &pb.Snapshot{}
 			err = proto.Unmarshal(kv.Value, out.snap)
+		case bytes.Equal(kv.Key, keyKept):
+			out.kept = &pb.Snapshot{}
+			err = proto.Unmarshal(kv.Value, out.kept)
 		case bytes.HasPrefix(kv.Key, prefixEntry) && len(kv.Key) == len(prefixEntry)+8:
 			e := &pb.Entry{}
 			if err = proto.Unmarshal(kv.Value, e); err == nil && e.GetIndex() != binary.BigEndian.Uint64(kv.Key[len(prefixEntry):]) {

@@ -232,7 +232,7 @@ func (n *Node) foundFirst() {
 // foundAlone founds epoch 1 with an empty state.
 func (n *Node) foundAlone() {
 	e := epoch.ID{Number: 1, Founder: n.id.Raft}
-	st := &cluster.State{Version: cluster.Version, Index: 1, ID: n.cfg.Random() | 1}
+	st := firstState(n.cfg.Random)
 	snap := &pb.Snapshot{Data: st.Encode(), Metadata: &pb.SnapshotMetadata{
 		ConfState: &pb.ConfState{Voters: []uint64{uint64(n.id.Raft)}}, Index: proto.Uint64(1), Term: proto.Uint64(1),
 	}}
@@ -240,14 +240,43 @@ func (n *Node) foundAlone() {
 	n.enter(e, n.id.Raft, hard, snap, func() { _ = n.rn.Campaign() })
 }
 
+// firstState is the state of a new cluster.
+func firstState(random func() uint64) *cluster.State {
+	return &cluster.State{Version: cluster.Version, Index: 1, ID: random() | 1}
+}
+
 // join enters another epoch, blank; its leader sends the log (D9).
 func (n *Node) join(e epoch.ID, then func()) {
 	n.enter(e, n.id.Raft, &pb.HardState{}, nil, then)
 }
 
+// keep puts the log of the epoch that is being left aside, applied to its end, until
+// there is one of the epoch that is entered: an operator may force this server to go on
+// before (D9).
+func (n *Node) keep() {
+	if last, _ := n.store.LastIndex(); last == 0 {
+		return // what was kept before is still all there is
+	}
+	n.kept, _ = n.wholeLog()
+	n.putKey(keyKept, mustProto(n.kept))
+}
+
+// drop forgets what was kept.
+func (n *Node) drop() {
+	if n.kept != nil {
+		n.kept = nil
+		n.deleteKey(keyKept)
+	}
+}
+
 // enter leaves the epoch this server is in and enters another. Nothing is said in
 // the new one before the disk has it.
 func (n *Node) enter(e epoch.ID, raftID epoch.RaftID, hard *pb.HardState, snap *pb.Snapshot, then func()) {
+	if snap != nil {
+		n.drop()
+	} else if n.store != nil {
+		n.keep()
+	}
 	n.rn, n.lead, n.busy, n.sealing = nil, nil, true, false
 	n.deleteKeys(prefixEntry, endOf(prefixEntry))
 	n.deleteKey(keySnapshot)

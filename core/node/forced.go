@@ -91,7 +91,14 @@ func (n *Node) meetHistory(m Message) {
 		return
 	}
 	n.stopAtOnce()
-	n.join(m.Epoch, nil)
+	// The other one may never have heard of this history: it is told here too.
+	n.join(m.Epoch, func() {
+		n.note(cluster.Event{
+			Severity: cluster.Error, Code: cluster.CodeTwoHistories,
+			Text: fmt.Sprintf("%s went on without %s (epoch %d, founded by both): groups may have run on both sides; it has stopped its groups and joins, and what it has decided since is lost",
+				n.name, n.serverName(other.Server()), m.Epoch.Number),
+		})
+	})
 }
 
 // overtaken: a higher epoch is heard of, and is joined.

@@ -8,6 +8,7 @@ import (
 	"baton/core/lease"
 
 	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // MaxServers is how many servers a cluster can have.
@@ -48,7 +49,8 @@ type Node struct {
 	// mustSee is what a leader with a lease had applied when this life first heard one
 	// in its epoch, 0 before. A picture from before that may be as old as the disk.
 	mustSee   uint64
-	replayTo  uint64 // entries up to here were known as committed before the start
+	kept      *pb.Snapshot // what was left with the epoch before, while there is nothing of this one (D9)
+	replayTo  uint64       // entries up to here were known as committed before the start
 	members   epoch.Members
 	support   lease.Support
 	lead      *leadership // nil unless this server leads
@@ -100,6 +102,7 @@ func New(cfg Config, img Image, now Now) (*Node, Output, error) {
 		id:        img2.id, journal: img2.journal,
 		support: lease.NewSupport(now.Mono),
 		state:   &cluster.State{Version: cluster.Version},
+		kept:    img2.kept,
 		clean:   cfg.Clean,
 	}
 	if n.lacks(NoFormerAge) {

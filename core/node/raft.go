@@ -182,6 +182,7 @@ func (n *Node) putReady(rd raft.Ready) bool {
 	if !raft.IsEmptySnap(rd.Snapshot) {
 		n.deleteKeys(prefixEntry, endOf(prefixEntry))
 		n.putKey(keySnapshot, mustProto(rd.Snapshot))
+		n.drop()
 		some = true
 	}
 	if len(rd.Entries) > 0 {

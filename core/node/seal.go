@@ -414,16 +414,10 @@ func (n *Node) found(e epoch.ID, sup lease.Instant) {
 	n.half.founded = true
 	forced := n.forced != nil
 	with, without := n.halves()
-	term, index := n.lastLog()
-	state := n.state.Clone()
-	n.eachTail(func(en *pb.Entry) {
-		if en.GetType() == pb.EntryNormal && len(en.GetData()) > 0 {
-			n.out.Events = append(n.out.Events, applyTo(state, en)...)
-		}
-	})
-	snap := &pb.Snapshot{Data: state.Encode(), Metadata: &pb.SnapshotMetadata{
-		ConfState: &pb.ConfState{Voters: []uint64{uint64(n.id.Raft)}}, Index: proto.Uint64(index), Term: proto.Uint64(term),
-	}}
+	snap, events := n.wholeLog()
+	n.out.Events = append(n.out.Events, events...)
+	snap.Metadata.ConfState = &pb.ConfState{Voters: []uint64{uint64(n.id.Raft)}}
+	term, index := snap.GetMetadata().GetTerm(), snap.GetMetadata().GetIndex()
 	hard := &pb.HardState{Term: proto.Uint64(max(term, n.durableTerm())), Vote: proto.Uint64(0), Commit: proto.Uint64(index)}
 	n.enter(e, n.id.Raft, hard, snap, func() {
 		n.support.Former = max(n.support.Former, n.support.Last, sup)
@@ -442,6 +436,29 @@ func (n *Node) found(e epoch.ID, sup lease.Instant) {
 			})
 		}
 	})
+}
+
+// wholeLog is the state with the whole log applied, committed or not, and what that
+// yields. Where this server has joined its epoch and has nothing of it yet, it is what it
+// had of the one before (D9); and where it never had anything, the beginning.
+func (n *Node) wholeLog() (*pb.Snapshot, []cluster.Event) {
+	term, index := n.lastLog()
+	if index == 0 && n.kept != nil {
+		return proto.Clone(n.kept).(*pb.Snapshot), nil
+	}
+	state, events := n.state.Clone(), []cluster.Event(nil)
+	if index == 0 {
+		state = firstState(n.cfg.Random)
+		term, index = 1, state.Index
+	}
+	n.eachTail(func(en *pb.Entry) {
+		if en.GetType() == pb.EntryNormal && len(en.GetData()) > 0 {
+			events = append(events, applyTo(state, en)...)
+		}
+	})
+	return &pb.Snapshot{Data: state.Encode(), Metadata: &pb.SnapshotMetadata{
+		Index: proto.Uint64(index), Term: proto.Uint64(term),
+	}}, events
 }
 
 // halves are the names of the servers that have sealed with this one, and of the

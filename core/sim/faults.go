@@ -37,6 +37,8 @@ var faults = []fault{
 	{"all power off", 1, (*world).blackout},
 	{"machine stall", 3, (*world).stallMachine},
 	{"register lost", 2, (*world).registerFault},
+	{"forced return", 4, (*world).forceSome},
+	{"cold start", 3, (*world).coldStart},
 }
 
 var faultWeight = func() int {
@@ -56,6 +58,9 @@ func (w *world) nextFault() {
 	}
 	k := w.dice.IntN(faultWeight)
 	for i := range faults {
+		if w.peace {
+			break
+		}
 		if k -= faults[i].weight; k < 0 {
 			if !slices.Contains(w.opt.Without, faults[i].name) {
 				faults[i].do(w)
@@ -248,6 +253,9 @@ func (w *world) wipeSome() {
 	s, l := w.any(), w.leader()
 	if len(w.servers) < 3 || w.wiped != nil || l == nil || !w.mayLosePower(s) {
 		return
+	}
+	if w.register.isAhead(l.line.Number) {
+		return // if this is who has just won, nobody may ever go on
 	}
 	if v := l.life.node.View(l.reading()); !v.Quorum || len(v.Voters) != len(w.servers) || len(v.Learner) > 0 {
 		return

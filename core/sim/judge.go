@@ -74,10 +74,10 @@ func (j *judge) enters(s *server, v *node.View) {
 	}
 	if _, known := j.lines[e]; !known && e != (epoch.ID{}) {
 		for _, o := range j.epochs {
-			if o.Number == e.Number {
+			if o.Number == e.Number || j.lines[o].parent == s.line {
 				j.forked = true
 				j.w.stats.count("fork")
-				if !j.forks {
+				if !j.forks && o.Number == e.Number {
 					j.w.break_(BrokenHistory, "epoch %d is founded by %v and by %v", e.Number, o.Founder, e.Founder)
 				}
 			}
@@ -162,7 +162,9 @@ func (j *judge) events(s *server, l *life, events []cluster.Event) {
 		}
 		l.lastEvent = e.ID
 		at := place{j.lineOf(s), e.ID}
-		if o, ok := j.told[at]; ok && o != e {
+		// Who is forced tells what it decides by itself before it says that it is in
+		// another epoch.
+		if o, ok := j.told[at]; ok && o != e && !j.w.opt.Forced {
 			j.w.break_(BrokenHistory, "%s tells event %d as %+v, earlier it was %+v", s.name, e.ID, e, o)
 		}
 		j.told[at] = e
@@ -205,7 +207,8 @@ func (j *judge) progress(s *server, v *node.View) {
 	before := j.newestOf[of]
 	if before == nil {
 		before = &cluster.State{}
-		if p := j.newestOf[j.lines[of].parent]; p != nil && p.Index <= st.Index {
+		if l := j.lines[of]; j.newestOf[l.parent] != nil && j.newestOf[l.parent].Index <= l.base {
+			p := j.newestOf[l.parent]
 			before = p
 		}
 	}
@@ -345,7 +348,7 @@ func (w *world) missing() string {
 			return text
 		}
 	}
-	if w.judge.forked {
+	if w.judge.forked || w.forced {
 		return "" // what was accepted in a history that is no more is lost with it
 	}
 	return w.operators.missing()

@@ -35,7 +35,7 @@ func Mix(seed uint64) Options {
 		o.Tie = TiePing
 	}
 	o.Aim = []float64{0, 0, 0, 0.3, 0.6}[d.IntN(5)]
-	o.Forced = d.chance(0.12)
+	o.Forced = d.chance(0.15) && o.Tie != TiePing
 	o.Late = d.chance(0.12)
 	return o
 }

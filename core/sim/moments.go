@@ -23,7 +23,7 @@ const (
 
 // moment draws a fault, sometimes. It happens at once or a little later.
 func (w *world) moment(m moment, s *server) {
-	if w.aim == 0 || w.healed || w.now < w.from || w.violation != nil {
+	if w.aim == 0 || w.healed || w.peace || w.now < w.from || w.violation != nil {
 		return
 	}
 	if last := w.lastMoment[m]; last != 0 && w.now-last < 400*time.Millisecond {
@@ -41,7 +41,7 @@ func (w *world) moment(m moment, s *server) {
 	// Never inside the step that is going on: its outputs are carried out first, or
 	// the halt drops them.
 	w.after(d, func() {
-		if !w.healed {
+		if !w.healed && !w.peace {
 			w.strike(m, s)
 		}
 	})

@@ -45,3 +45,13 @@ func (w *world) wipeRegister() {
 	w.fault(nil, "register wiped", "")
 	clear(w.register.tops)
 }
+
+// isAhead: somebody has won an epoch above this one.
+func (r *register) isAhead(number uint64) bool {
+	for _, top := range r.tops {
+		if top.Number > number {
+			return true
+		}
+	}
+	return false
+}

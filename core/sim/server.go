@@ -18,6 +18,7 @@ type server struct {
 	dice   dice // of the node's random numbers
 
 	power bool
+	kept  bool // off: an operator keeps it off
 	boots int
 	clock clock
 	disk  disk
@@ -103,6 +104,9 @@ func (s *server) whenThawed(do func()) {
 
 // boot switches the machine on and starts batond.
 func (s *server) boot() {
+	if s.kept {
+		return
+	}
 	if !s.power {
 		s.power = true
 		s.boots++

@@ -89,6 +89,32 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
+// Goal: the same with first starts that take half a minute, disks lost in a cold start, and
+// operators who force servers to return. Method: the kinds and sizes of a mixed search.
+func TestStartsAndForcedReturns(t *testing.T) {
+	seeds := uint64(80)
+	if testing.Short() {
+		seeds = 8
+	}
+	var sum Stats
+	for seed := uint64(1); seed <= seeds; seed++ {
+		o := Mix(seed)
+		o.Servers, o.Late, o.Forced = min(o.Servers, 5), true, o.Tie != TiePing
+		r := playSeed(t, o)
+		sum.Add(r.Stats)
+		if r.Violation != nil {
+			explain(t, r)
+			return
+		}
+	}
+	t.Logf("\n%s", &sum)
+	for _, name := range []string{"forced return", "cold start"} {
+		if sum.Of(name) == 0 {
+			t.Errorf("no %s in %d runs", name, seeds)
+		}
+	}
+}
+
 // Goal: what was found once is not lost again. testdata/seeds.txt names runs that
 // failed with an earlier node.
 func TestFormerSeeds(t *testing.T) {

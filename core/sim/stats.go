@@ -45,6 +45,16 @@ func (s *Stats) add(name string, n int) {
 	s.Counts = append(s.Counts, Count{name, n})
 }
 
+// Of is how often something of that name has happened.
+func (s *Stats) Of(name string) int {
+	for _, c := range s.Counts {
+		if c.Name == name {
+			return c.N
+		}
+	}
+	return 0
+}
+
 // Add adds those of another run.
 func (s *Stats) Add(o Stats) {
 	s.Runs++

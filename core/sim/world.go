@@ -47,6 +47,9 @@ type world struct {
 	// pulled are the servers (by number - 1) whose cables of the public LAN were pulled
 	// since all were one cluster (lan.go).
 	pulled []int
+	// peace: an operator forces a server to return, and nothing else happens.
+	peace  bool
+	forced bool // it has happened
 	// healed: the faults are over.
 	healed bool
 
@@ -78,7 +81,7 @@ func newWorld(o Options) *world {
 	}
 	w.pace = []time.Duration{1, 1, 2, 4}[w.dice.IntN(4)]
 	w.from = 8 * time.Second
-	if w.dice.chance(0.2) {
+	if w.dice.chance(0.2) || o.Late {
 		w.from = 0 // the founding of the cluster among faults
 	}
 	return w
@@ -209,7 +212,11 @@ func (w *world) leader() *server {
 // bootAll switches everything on for the first time.
 func (w *world) bootAll() {
 	for _, s := range w.servers {
-		w.after(w.dice.between(0, 200*time.Millisecond), s.boot)
+		most := 200 * time.Millisecond
+		if w.opt.Late {
+			most = 25 * time.Second
+		}
+		w.after(w.dice.between(0, most), s.boot)
 	}
 }
 
