@@ -12,7 +12,7 @@ type change struct {
 	index  uint64
 	at     int64  // of the command
 	count  uint64 // tokens and event ids given out for this entry
-	who    string // the operator whose command this is, "" none
+	by     Who    // the operator whose command this is; zero: none
 	events []Event
 
 	senseless bool // something of the command was ignored
@@ -91,7 +91,7 @@ func (x *change) next() uint64 {
 
 // say adds an event. Its severity comes from the catalogue.
 func (x *change) say(code, server, group, format string, args ...any) {
-	x.event(Event{Severity: severityOf(code), Code: code, Server: server, Group: group, Text: fmt.Sprintf(format, args...), Who: x.who})
+	x.event(Event{Severity: severityOf(code), Code: code, Server: server, Group: group, Text: fmt.Sprintf(format, args...), Who: x.by.words(), By: x.by})
 }
 
 func (x *change) event(e Event) {

@@ -18,7 +18,7 @@ func (x *change) operate(c Command) {
 	op := c.Op.stripped()
 	op.State, op.Begun, op.Ended, op.Changed = OpRunning, x.at, 0, x.index
 	op.Text, op.Code, op.Hint = "", "", ""
-	x.who = op.Who.String()
+	x.by = op.Who
 	if r := x.s.Check(op); r != nil {
 		op.State, op.Ended = OpRefused, x.at
 		op.Text, op.Code, op.Hint = r.Message, r.Code, r.Hint
@@ -36,8 +36,8 @@ func (x *change) operate(c Command) {
 		op.Server = x.s.Group(op.Group).Server
 	}
 	x.s.Ops = append(x.s.Ops, op)
-	x.say(CodeOpAccepted, op.Server, op.Group, "%s, asked for by %s", op.String(), x.who)
-	by := "asked for by " + x.who
+	x.say(CodeOpAccepted, op.Server, op.Group, "%s, asked for by %s", op.String(), op.Who)
+	by := "asked for by " + op.Who.String()
 	if g := x.s.Group(op.Group); g != nil {
 		x.operateGroup(op, g, by)
 		return
@@ -220,10 +220,10 @@ func (x *change) endOp(op *Op, state OpState, text string) {
 	if state == OpFailed {
 		code = CodeOpFailed
 	}
-	who := x.who
-	x.who = op.Who.String()
+	by := x.by
+	x.by = op.Who
 	x.say(code, op.Server, op.Group, "%s: %s: %s", state, op.String(), text)
-	x.who = who
+	x.by = by
 }
 
 // trimOps forgets the ended operations beyond KeepOps, those first that ended first:

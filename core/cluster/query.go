@@ -134,16 +134,31 @@ func (g *GroupConfig) MaxFailoversOrDefault() int {
 	return g.MaxFailovers
 }
 
-// String names who asked, as far as known: "alice from pts/3".
+// String names who asked, as far as known: "alice as root from pts/3 ssh 10.0.0.9", and
+// where only he says from where: "root (says: ssh 10.0.0.9)".
 func (w Who) String() string {
 	name := w.User
 	if name == "" {
 		name = "somebody"
 	}
+	if w.Login != "" {
+		name = w.Login + " as " + name
+	}
 	if w.From != "" {
 		name += " from " + w.From
 	}
+	if w.Says != "" {
+		name += " (says: " + w.Says + ")"
+	}
 	return name
+}
+
+// words are String, "" for nobody.
+func (w Who) words() string {
+	if w == (Who{}) {
+		return ""
+	}
+	return w.String()
 }
 
 // String says what an operation asks for: "move A to server2".

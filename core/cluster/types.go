@@ -378,8 +378,13 @@ type Op struct {
 type Who struct {
 	User string `json:"user"`
 	UID  int    `json:"uid"`
-	From string `json:"from,omitempty"` // terminal or SSH client
-	On   string `json:"on,omitempty"`   // the server that was asked
+	// Login is who has logged in, where that is not User: somebody who has become root.
+	Login string `json:"login,omitempty"`
+	// From is the terminal and the SSH client, by the kernel's word on the server asked.
+	From string `json:"from,omitempty"`
+	// Says is the same by the asker's own word, where the kernel does not confirm it.
+	Says string `json:"says,omitempty"`
+	On   string `json:"on,omitempty"` // the server that was asked
 }
 
 // Severity of an event.
@@ -398,7 +403,8 @@ type Event struct {
 	Server   string `json:"server,omitempty"`
 	Group    string `json:"group,omitempty"`
 	Text     string `json:"text"`
-	Who      string `json:"who,omitempty"` // operator, where one asked for it
+	Who      string `json:"who,omitempty"` // operator, where one asked for it, in words
+	By       Who    `json:"by,omitzero"`   // the same
 }
 
 // Refusal is why an operation cannot be done.

@@ -219,7 +219,7 @@ func TestOperate(t *testing.T) {
 	if got.ID != a.ID || got.Verb != cluster.VerbMove || got.Group != "A" || got.Server != "s2" || got.Revision != 7 {
 		t.Errorf("asked for %+v", got)
 	}
-	if got.Who.UID != os.Getuid() || got.Who.User == "" || got.Who.From != "pts/3[2J from 10.0.0.9" {
+	if got.Who.UID != os.Getuid() || got.Who.User == "" || got.Who.Says != "pts/3[2J from 10.0.0.9" {
 		t.Errorf("who = %+v, want this user, without control characters", got.Who)
 	}
 

@@ -139,7 +139,7 @@ func (s *Service) postOperation(w http.ResponseWriter, r *http.Request, who call
 	}
 	op := cluster.Op{
 		ID: newID(), Verb: req.Verb, Group: req.Group, Server: req.Server, Revision: req.Revision, Then: req.Then,
-		Who: cluster.Who{User: who.name(), UID: who.UID, From: cleanFrom(req.From)},
+		Who: recordOf(who.Peer, req.From),
 	}
 	if req.Verb == VerbForceReturn && !req.Dry {
 		if err := s.cfg.Backend.Force(r.Context(), req.Server, op.Who); err != nil {

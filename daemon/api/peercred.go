@@ -26,6 +26,9 @@ type Peer struct {
 	UID    int
 	GID    int
 	Groups []int // supplementary groups
+	// Began is when the process did, in ticks since the boot; 0 not known. A PID can be
+	// another process's by the time one asks about it.
+	Began uint64
 }
 
 // Permissions says who may do what.
@@ -96,6 +99,9 @@ func peerOf(c net.Conn) (Peer, error) {
 		}
 		p = Peer{PID: int(cred.Pid), UID: int(cred.Uid), GID: int(cred.Gid)}
 		p.Groups, inner = peerGroups(int(fd))
+		if st, err := proc("/proc").stat(p.PID); err == nil {
+			p.Began = st.began
+		}
 	})
 	return p, errors.Join(err, inner)
 }
