@@ -274,8 +274,8 @@ func TestMoveByKeys(t *testing.T) {
 	if len(asked) != 1 || asked[0].Verb != cluster.VerbMove || asked[0].Group != "web" || asked[0].Server != "node2" || asked[0].Revision != 4711 {
 		t.Errorf("asked %+v", asked)
 	}
-	if !strings.HasPrefix(asked[0].Who.From, "/dev/pts/") {
-		t.Errorf("from %q, want the terminal", asked[0].Who.From)
+	if w := asked[0].Who; !strings.HasPrefix(w.From, "pts/") || w.Says != "" {
+		t.Errorf("who %+v, want the terminal, by the kernel's word", w)
 	}
 }
 
