@@ -84,10 +84,28 @@ func Cleanup(ctx context.Context, c Config) (found string, err error) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+	stopWatchdog(e.spec.Load().Watchdog)
 	if e.found {
 		return "batond and its guard were gone, and something of the groups was left; it is cleared", nil
 	}
 	return "nothing of the groups was left", nil
+}
+
+// stopWatchdog stops the timer that a killed guard has left running: nothing is here
+// any more that it would have to end. If it cannot be stopped, it is fed a last time,
+// for the batond that comes next.
+func stopWatchdog(path string) {
+	if path == "" {
+		return
+	}
+	dev, _, err := openWatchdog(path)
+	if err != nil {
+		return // in use, then it is fed; or gone
+	}
+	if dev.Stop() != nil {
+		_ = dev.Feed()
+	}
+	dev.Close()
 }
 
 // lockDead locks the page; nil where a guard has it that is seen to turn: one that is

@@ -49,11 +49,12 @@ type Spec struct {
 	Addresses []netip.Addr `json:"addresses"` // of all groups
 	// Mounts are the mount points of all groups: absolute, without symbolic links. All
 	// that is mounted at and below them is unmounted.
-	Mounts  []string      `json:"mounts,omitempty"`
-	Timeout time.Duration `json:"timeout"` // T, heartbeat.timeout
-	Stop    time.Duration `json:"stop"`    // E, T/4: the time to clear in
-	Reboot  When          `json:"reboot"`
-	Record  string        `json:"record"` // file that a reboot is noted in; "": none
+	Mounts   []string      `json:"mounts,omitempty"`
+	Timeout  time.Duration `json:"timeout"` // T, heartbeat.timeout
+	Stop     time.Duration `json:"stop"`    // E, T/4: the time to clear in
+	Reboot   When          `json:"reboot"`
+	Watchdog string        `json:"watchdog,omitempty"` // device; "": none
+	Record   string        `json:"record"`             // file that a reboot is noted in; "": none
 }
 
 // Config is how to open the guard.

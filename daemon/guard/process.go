@@ -47,6 +47,7 @@ type process struct {
 	page  *page.Page
 	specs string // file
 	end   *ender
+	feed  *feeder
 	owner string // file that batond has locked
 	log   *quietLog
 
@@ -83,6 +84,8 @@ func newProcess(pagePath, specPath string) (*process, error) {
 	if err := harden(); err != nil {
 		p.log.print(fmt.Sprintf("goes without what it may not have: %s", strings.ReplaceAll(err.Error(), "\n", "; ")))
 	}
+	p.page.SetWatchdog(page.WatchdogNone)
+	p.feed = newFeeder(p.end, p.log.print)
 	p.page.Idle()
 	p.page.Beat()
 	p.page.SetGuard(os.Getpid())
@@ -167,7 +170,7 @@ func (p *process) idle(now int64) bool {
 		return false
 	}
 	// From here to the end no batond can attach, unless the session began just now.
-	if p.page.Load().Armed() {
+	if p.page.Load().Armed() || !p.feed.letGo() {
 		f.Close()
 		return false
 	}

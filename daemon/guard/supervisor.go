@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"baton/daemon/guard/page"
 )
 
 // supervisor keeps a guard alive while batond lives. One goroutine runs it.
@@ -17,7 +19,8 @@ type supervisor struct {
 	pidfd int      // of the guard; -1: none
 	exit  *os.File // pidfd, for the runtime's poller: waiting costs nothing
 	pid   int
-	spare *ender // made beforehand, for the case that no guard can be started
+	dog   page.Watchdog // as last told
+	spare *ender        // made beforehand, for the case that no guard can be started
 }
 
 const (
@@ -170,6 +173,7 @@ func (s *supervisor) run(ctx context.Context) {
 			s.without(lost)
 			continue
 		}
+		s.tellWatchdog()
 		timeout, _ := s.guard.page.Times()
 		switch age := s.guard.page.BeatAge(); {
 		case s.diesWithin(ctx, stale(timeout)/4):
@@ -184,6 +188,23 @@ func (s *supervisor) run(ctx context.Context) {
 	}
 	if s.exit != nil {
 		s.exit.Close()
+	}
+}
+
+// tellWatchdog tells what becomes of the watchdog device.
+func (s *supervisor) tellWatchdog() {
+	was, now := s.dog, s.guard.page.Watchdog()
+	if s.dog = now; now == was {
+		return
+	}
+	path := s.guard.config.Spec.Watchdog
+	switch {
+	case now == page.WatchdogMissing:
+		s.guard.config.Notice(fmt.Sprintf("watchdog %s cannot be had (the line of the guard before this one says why): the groups run without it, and the guard goes on trying", path))
+	case was == page.WatchdogMissing && now != page.WatchdogNone:
+		s.guard.config.Notice(fmt.Sprintf("watchdog %s is there now, and is fed", path))
+	case now == page.WatchdogLate:
+		s.guard.config.Notice(fmt.Sprintf("watchdog %s cannot be set as short as heartbeat.timeout needs: a server that freezes as a whole is reset, but later than another one may have taken its groups over", path))
 	}
 }
 

@@ -67,6 +67,7 @@ const (
 	wordStop     // E, ns
 	wordSpec     // batond adds 1 when it has written a new spec
 	wordSpecSeen // the guard's answer
+	wordWatchdog // what the guard has of it
 	wordSlots    = 64
 )
 
@@ -365,6 +366,21 @@ func (p *Page) Beat() { p.words[wordBeat].Store(uint64(Now())) }
 func (p *Page) BeatAge() time.Duration {
 	return time.Duration(Now() - int64(p.words[wordBeat].Load()))
 }
+
+// Watchdog is what has become of the watchdog device.
+type Watchdog uint64
+
+// The states of the watchdog device.
+const (
+	WatchdogNone    Watchdog = iota // none is wanted, or the guard has not come to it
+	WatchdogMissing                 // it cannot be had
+	WatchdogFed
+	WatchdogLate // fed, but it cannot be set as short as heartbeat.timeout needs
+)
+
+// Watchdog and SetWatchdog are the state of the watchdog device; the guard sets it.
+func (p *Page) Watchdog() Watchdog     { return Watchdog(p.words[wordWatchdog].Load()) }
+func (p *Page) SetWatchdog(w Watchdog) { p.words[wordWatchdog].Store(uint64(w)) }
 
 // Spec counts the specs that batond has written.
 func (p *Page) Spec() uint64 { return p.words[wordSpec].Load() }
