@@ -129,10 +129,7 @@ func (c *Config) here(i int, m machine) []Problem {
 			w.fail("tiebreaker.device", message, remedy)
 		}
 	}
-	if m.virtual() {
-		w.fail(at("server", i), name+" is a virtual machine: while it is paused or restored from a snapshot its clock stands still, and no software inside can then give its groups up in time",
-			"never pause it while it runs groups")
-	}
+	c.ofMachine(w, i, m)
 	w.problems.sort()
 	return w.problems
 }
@@ -215,19 +212,4 @@ func (m machine) hasAgent(name string) bool {
 		}
 	}
 	return false
-}
-
-// virtual says whether the machine is known to be a virtual one. The flag is set by
-// every hypervisor that does not hide itself (CPUID leaf 1, ECX bit 31).
-func (m machine) virtual() bool {
-	b, err := os.ReadFile(filepath.Join(m.root, "proc/cpuinfo"))
-	if err == nil {
-		for line := range strings.Lines(string(b)) {
-			if name, flags, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "flags" {
-				return slices.Contains(strings.Fields(flags), "hypervisor")
-			}
-		}
-	}
-	_, err = os.Stat(filepath.Join(m.root, "proc/device-tree/hypervisor"))
-	return err == nil
 }

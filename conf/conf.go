@@ -3,7 +3,8 @@
 //
 // It is what operators meet first, so it lists every fault of a file at once, each
 // with file, line, value, limit and what to write instead. It knows nothing of the
-// machine it runs on, except in Check (the text of "baton check") and LoadKeys: the
+// machine it runs on, except in Check (the text of "baton check", and what it says of the
+// machine alone, MachineWarnings) and LoadKeys: the
 // same file must be right or wrong alike on every server. It takes nothing for
 // granted that the daemon does not do yet: such keys are an error, not a silence.
 //
@@ -160,7 +161,7 @@ type Recovery struct {
 	// OnQuorumLoss is what a server does that may not run groups any more:
 	// OnQuorumLossStop (default) or OnQuorumLossReboot.
 	OnQuorumLoss string
-	// Watchdog is the path of a watchdog device. Always "": not supported yet.
+	// Watchdog is the absolute path of a watchdog device; "" (default): none.
 	Watchdog string
 }
 

@@ -65,6 +65,7 @@ func (p *parser) config(c *Config, values map[string]any) {
 	recovery := root.table("recovery")
 	c.Recovery.Return = recovery.choice("return", Manual, Auto)
 	c.Recovery.OnQuorumLoss = recovery.choice("on_quorum_loss", OnQuorumLossStop, OnQuorumLossReboot)
+	c.Recovery.Watchdog = recovery.absolutePath("watchdog", "")
 	p.tiebreaker(c, root.table("tiebreaker"))
 	p.servers(c, root)
 	p.groups(c, root)

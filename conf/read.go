@@ -285,8 +285,11 @@ func (t *table) absolutePath(key, otherwise string) string {
 		example := otherwise
 		if example == "" {
 			example = "/etc/baton/scripts/A/start"
-			if key == "device" {
+			switch key {
+			case "device":
 				example = "/dev/disk/by-id/scsi-0001-part1"
+			case "watchdog":
+				example = "/dev/watchdog"
 			}
 		}
 		t.fail(key, quote(s)+" is a relative path", "write it from the root on, such as "+quote(example))

@@ -53,7 +53,7 @@ func TestReadmeKeys(t *testing.T) {
 		"cluster.key_file":  DefaultKeyFile,
 		"cluster.state_dir": DefaultStateDir, "cluster.port": strconv.Itoa(DefaultPort),
 		"heartbeat.timeout": Of(DefaultTimeout).String(), "startup.wait": Of(DefaultWait).String(),
-		"recovery.return": Manual, "recovery.on_quorum_loss": OnQuorumLossStop, "tiebreaker.kind": TiebreakerNone,
+		"recovery.return": Manual, "recovery.on_quorum_loss": OnQuorumLossStop, "recovery.watchdog": "none", "tiebreaker.kind": TiebreakerNone,
 		"tiebreaker.device": "none", "tiebreaker.address": "none", "server.fence.delay": "0s",
 		"group.autostart": "true", "group.failback": Manual, "group.script_timeout": Of(DefaultScriptTimeout).String(),
 		"group.monitor.on_anomaly": OnAnomalyFailover, "group.monitor.failover_to": FailoverToPriority,
@@ -112,7 +112,7 @@ func TestReadmeLater(t *testing.T) {
 }
 
 // Goal: three-servers.toml has every key there is, as its first lines say, but those
-// of the tie-breakers, which the examples beside it have.
+// of the tie-breakers and the watchdog, which the examples beside it have.
 func TestExampleIsComplete(t *testing.T) {
 	seen := map[string]bool{}
 	read := func(name string, only ...string) {
@@ -129,7 +129,7 @@ func TestExampleIsComplete(t *testing.T) {
 	}
 	read("three-servers.toml")
 	for _, name := range []string{"disk", "witness", "fence"} {
-		read("two-servers-"+name+".toml", "tiebreaker.", "server.fence")
+		read("two-servers-"+name+".toml", "tiebreaker.", "server.fence", "recovery.watchdog")
 	}
 	for table, keys := range accepted {
 		for _, k := range keys {

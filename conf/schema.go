@@ -14,7 +14,7 @@ var accepted = map[tableName][]string{
 	"cluster":           {"name", "key_file", "state_dir", "port"},
 	"heartbeat":         {"interval", "timeout"},
 	"startup":           {"wait"},
-	"recovery":          {"return", "on_quorum_loss"},
+	"recovery":          {"return", "on_quorum_loss", "watchdog"},
 	"tiebreaker":        {"kind", "device", "address"},
 	"server":            {"name", "interconnect", "public", "fence"},
 	"server.fence":      {"agent", "options", "delay"},
@@ -26,7 +26,6 @@ var accepted = map[tableName][]string{
 // later are keys that are planned and not honoured yet, each with what to do until
 // then. They are refused: a key that is read and not obeyed is worse than none.
 var later = map[string]string{
-	"recovery.watchdog":         "take the line out",
 	"public_lan":                "take the table out",
 	"group.partition":           "take the table out, and mount in start_script",
 	"group.nfs":                 "take the table out, and mount in start_script",
