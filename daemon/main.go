@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"baton/conf"
@@ -78,7 +79,7 @@ func run(args []string) int {
 		fmt.Fprintln(lines, err) // may be many lines, each with its place
 		return exitMistake
 	}
-	for _, w := range c.Warnings() {
+	for _, w := range slices.Concat(c.Warnings(), c.MachineWarnings(id.name)) {
 		log.Warn(w.Error())
 	}
 	executable, err := os.Executable() // now: after an upgrade the link names a deleted file

@@ -108,7 +108,7 @@ func guardSpec(c *conf.Config, stateDir string, place cgroup.Place) guard.Spec {
 	}
 	return guard.Spec{
 		Place: place, Addresses: addresses, Timeout: t.Timeout, Stop: t.Stop,
-		Reboot: reboot, Record: filepath.Join(stateDir, rebootFile),
+		Reboot: reboot, Watchdog: c.Recovery.Watchdog, Record: filepath.Join(stateDir, rebootFile),
 	}
 }
 

@@ -100,8 +100,8 @@ func TestWiring(t *testing.T) {
 	if len(spec.Addresses) != 2 || spec.Timeout != time.Second || spec.Stop != 250*time.Millisecond || spec.Reboot != guard.WhenStuck || spec.Record != "/state/guard.rebooted" {
 		t.Errorf("guard spec = %+v", spec)
 	}
-	c.Recovery.OnQuorumLoss = conf.OnQuorumLossReboot
-	if spec := guardSpec(c, "/state", cgroup.Place{}); spec.Reboot != guard.WhenLost {
+	c.Recovery.OnQuorumLoss, c.Recovery.Watchdog = conf.OnQuorumLossReboot, "/dev/watchdog"
+	if spec := guardSpec(c, "/state", cgroup.Place{}); spec.Reboot != guard.WhenLost || spec.Watchdog != "/dev/watchdog" {
 		t.Errorf("guard spec with reboot = %+v", spec)
 	}
 	if g := runnerGroups(c)["A"]; g.Timeout != 90*time.Second || g.StartScript != "/a" || len(g.FloatingIPs) != 1 || g.FloatingIPs[0].Prefix != 0 {

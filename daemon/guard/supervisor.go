@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"baton/daemon/guard/page"
+	"baton/daemon/guard/reboot"
 )
 
 // supervisor keeps a guard alive while batond lives. One goroutine runs it.
@@ -76,6 +77,9 @@ func (s *supervisor) start(lock *os.File) error {
 		"--page", s.guard.path, "--spec", filepath.Join(filepath.Dir(s.guard.path), specFile))...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "GOTRACEBACK=single"}
+	if v := os.Getenv(reboot.PowerEnv); v != "" {
+		cmd.Env = append(cmd.Env, reboot.PowerEnv+"="+v)
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = null, null, os.Stderr
 	cmd.ExtraFiles = []*os.File{lock}
 	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}

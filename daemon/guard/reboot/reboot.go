@@ -16,7 +16,8 @@
 // pid namespace it also has to be in the network namespace of process 1: what lives
 // in another one is somebody's experiment. And a test binary is refused there always,
 // and elsewhere unless the test names the pid namespace that it has made for this
-// (AllowEnv). What cannot be found out counts as a reason to refuse.
+// (AllowEnv). PowerEnv forbids it, or confines it to a pid namespace. What cannot be found
+// out counts as a reason to refuse.
 package reboot
 
 import (
@@ -44,6 +45,10 @@ const (
 // may reboot.
 const AllowEnv = "BATON_TEST_REBOOT_PIDNS"
 
+// PowerEnv is package power's variable: "never", or the one pid namespace, "pid:[N]", that
+// may be rebooted. The guard inherits it from batond.
+const PowerEnv = "BATON_POWER"
+
 // initialPID is the inode of the initial pid namespace, the same on every Linux since
 // 3.8 (PROC_PID_INIT_INO in include/linux/proc_ns.h).
 const initialPID = 0xEFFFFFFC
@@ -52,6 +57,7 @@ const initialPID = 0xEFFFFFFC
 type facts struct {
 	test    bool   // this is a test binary
 	allowed string // AllowEnv
+	power   string // PowerEnv
 	pid     uint64 // pid namespace
 	net     uint64 // network namespace
 	initNet uint64 // that of process 1
@@ -62,6 +68,8 @@ func (f facts) way() (Way, error) {
 	switch {
 	case f.pid == 0:
 		return None, errors.New("the pid namespace cannot be told (no /proc?)")
+	case f.power != "" && (f.power != fmt.Sprintf("pid:[%d]", f.pid) || f.pid == initialPID):
+		return None, fmt.Errorf("%s=%s forbids it", PowerEnv, f.power)
 	case f.test && f.pid == initialPID:
 		return None, errors.New("a test does not reboot the machine")
 	case f.test && f.allowed != strconv.FormatUint(f.pid, 10):
@@ -80,7 +88,7 @@ func (f facts) way() (Way, error) {
 
 func look() facts {
 	f := facts{
-		test: testing.Testing(), allowed: os.Getenv(AllowEnv),
+		test: testing.Testing(), allowed: os.Getenv(AllowEnv), power: os.Getenv(PowerEnv),
 		pid: inode("/proc/self/ns/pid"), net: inode("/proc/self/ns/net"), initNet: inode("/proc/1/ns/net"),
 	}
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
