@@ -45,23 +45,6 @@ func deaths() int {
 	return 1
 }
 
-// mustNotTouch is untouched without mercy: at this timeout a busy machine is no excuse.
-func (m *match) mustNotTouch(groups []string) (check func()) {
-	m.Helper()
-	probes := map[string]*lab.Probe{}
-	for _, g := range groups {
-		probes[g] = m.Probe(g)
-	}
-	return func() {
-		m.Helper()
-		for g, p := range probes {
-			if gap := p.Stop(); gap.Duration() > 400*time.Millisecond {
-				m.T.Errorf("%s, which runs on a surviving server, was interrupted: %s", g, gap)
-			}
-		}
-	}
-}
-
 func (m *match) diesAlone(victim string) {
 	m.Helper()
 	// Each server has a group to lose, or to go on with.
@@ -70,7 +53,7 @@ func (m *match) diesAlone(victim string) {
 			m.Move(group, name)
 		}
 	}
-	check := m.mustNotTouch(m.others(victim))
+	check := m.untouched(m.others(victim))
 	m.PowerCut(victim)
 	m.allOn(m.names(victim)...)
 	check()
@@ -80,7 +63,7 @@ func (m *match) diesAlone(victim string) {
 
 func (m *match) witnessDiesAlone() {
 	m.Helper()
-	check := m.mustNotTouch([]string{"A", "B", "C"})
+	check := m.untouched([]string{"A", "B", "C"})
 	m.WitnessOff()
 	time.Sleep(m.timeout)
 	m.WitnessOn()

@@ -200,3 +200,11 @@ func (l *Lab) Holdings(ip netip.Addr) []Holding {
 	defer w.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(w.moves), func(m Holding) bool { return m.Address != ip })
 }
+
+func (h Holding) String() string {
+	until := "now"
+	if !h.Until.IsZero() {
+		until = h.Until.Format("15:04:05.000")
+	}
+	return fmt.Sprintf("%s %s-%s", h.Server, h.From.Format("15:04:05.000"), until)
+}

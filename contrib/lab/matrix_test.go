@@ -25,7 +25,6 @@ const matrixAll = "BATON_LAB_MATRIX"
 // must come of it, and ends with Verify.
 func TestMatrix(t *testing.T) {
 	all := os.Getenv(matrixAll) == "all"
-	limit := make(chan struct{}, 2) // two clusters at a time: more would measure the machine
 	for _, f := range faults {
 		for _, size := range sizes {
 			if !f.fits(size) || !all && !slices.Contains(f.always, size) {
@@ -33,8 +32,6 @@ func TestMatrix(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s/%s", f.name, size), func(t *testing.T) {
 				t.Parallel()
-				limit <- struct{}{}
-				defer func() { <-limit }()
 				timeout := f.timeout
 				if timeout == 0 {
 					timeout = time.Second
@@ -185,28 +182,53 @@ func (m *match) others(server string) (out []string) {
 	return out
 }
 
-// untouched probes groups; the result fails the test if one was interrupted meanwhile.
+// untouched watches groups; the result fails the test if one was interrupted meanwhile.
+// A machine that is busy with other tests lets leases of 0.7 s lapse, which is safe: at
+// such a timeout it does so only in the whole matrix, which is to have the machine to
+// itself. TestDeathsInterruptNobody and the simulator judge in every make test.
 func (m *match) untouched(groups []string) (check func()) {
 	m.Helper()
-	probes := map[string]*lab.Probe{}
+	report := m.T.Errorf
+	if m.timeout < 3*time.Second && os.Getenv(matrixAll) != "all" {
+		report = m.T.Logf
+	}
+	return m.watched(groups, report)
+}
+
+// watched reports groups of which an address has left its card or come to one, or a
+// script has run. A client is served all the time then, as far as the machine has time
+// for it.
+func (m *match) watched(groups []string, report func(string, ...any)) (check func()) {
+	m.Helper()
+	holdings, runs := map[string]int{}, m.runsOf(groups)
 	for _, g := range groups {
-		probes[g] = m.Probe(g)
+		holdings[g] = len(m.Holdings(m.IP(g)))
 	}
 	return func() {
 		m.Helper()
-		for g, p := range probes {
-			if gap := p.Stop(); gap.Duration() > 400*time.Millisecond {
-				// A machine that is busy with other tests lets leases of 0.7 s lapse, which is
-				// safe. The simulator holds this promise in make test; here the whole matrix
-				// does, which is to have the machine to itself.
-				report := m.T.Logf
-				if os.Getenv(matrixAll) == "all" {
-					report = m.T.Errorf
-				}
-				report("%s, which runs on a surviving server, was interrupted: %s", g, gap)
+		for _, g := range groups {
+			switch now := m.Holdings(m.IP(g)); {
+			case len(now) != holdings[g] || len(now) == 0 || !now[len(now)-1].Until.IsZero():
+				report("%s, which runs on a surviving server, was interrupted: it had its address %v", g, now[max(0, len(now)-3):])
+			case m.runsOf([]string{g})[g] != runs[g]:
+				report("%s, which runs on a surviving server, was interrupted: its scripts have run", g)
 			}
 		}
 	}
+}
+
+// runsOf counts the runs of groups' scripts so far, but for those beside the group.
+func (m *match) runsOf(groups []string) map[string]int {
+	m.Helper()
+	runs, err := m.Journal()
+	must(m.T, err)
+	count := map[string]int{}
+	for _, r := range runs {
+		if slices.Contains(groups, r.Group) && r.Event != string(cluster.EventRecover) {
+			count[r.Group]++
+		}
+	}
+	return count
 }
 
 // goesOnWithoutOne says whether the cluster goes on without one server.
