@@ -183,16 +183,34 @@ func (m *match) others(server string) (out []string) {
 }
 
 // untouched watches groups; the result fails the test if one was interrupted meanwhile.
-// A machine that is busy with other tests lets leases of 0.7 s lapse, which is safe: at
-// such a timeout it does so only in the whole matrix, which is to have the machine to
-// itself. TestDeathsInterruptNobody and the simulator judge in every make test.
+// A machine that is busy with other things lets leases of 0.7 s lapse, which is safe. So
+// with timeouts below the default it is an error only in the whole matrix, which is to
+// have the machine to itself, and only if no process of it was kept waiting for so long
+// (TestDeathsInterruptNobody knows no such excuse).
 func (m *match) untouched(groups []string) (check func()) {
 	m.Helper()
-	report := m.T.Errorf
-	if m.timeout < 3*time.Second && os.Getenv(matrixAll) != "all" {
-		report = m.T.Logf
+	if m.timeout >= 3*time.Second {
+		return m.watched(groups, m.T.Errorf)
 	}
-	return m.watched(groups, report)
+	before := m.lateLoops()
+	return m.watched(groups, func(format string, args ...any) {
+		m.Helper()
+		if late := m.lateLoops() - before; late > 0 || os.Getenv(matrixAll) != "all" {
+			m.T.Logf(format+" (%d event loops were late)", append(args, late)...)
+			return
+		}
+		m.T.Errorf(format, args...)
+	})
+}
+
+// lateLoops counts how often a batond has said that its event loop was late.
+func (m *match) lateLoops() (n int) {
+	m.Helper()
+	for _, name := range m.names() {
+		text, _ := os.ReadFile(m.Get(name).LogPath("batond"))
+		n += strings.Count(string(text), "the event loop is late")
+	}
+	return n
 }
 
 // watched reports groups of which an address has left its card or come to one, or a

@@ -119,6 +119,8 @@ func (m *match) diskFull() {
 	}
 	check()
 	m.logSays(other, "no space left on device")
+	// Should batond have ended for it, the cluster is to know that before it is back.
+	time.Sleep(m.timeout)
 	must(m.T, m.Get(victim).FreeDisk())
 	m.WaitAll()
 	m.Move(coming, victim)

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,7 +52,7 @@ type weakBuild struct {
 }
 
 // tries is how often a scene is played until the fault shows: the timing of some is luck.
-const tries = 5
+const tries = 8
 
 func (s weakBuild) untilSeen(t *testing.T) {
 	t.Helper()
@@ -116,32 +117,39 @@ func (m *match) takenOver(group string, from ...string) {
 	})
 }
 
-// carrierCutOff: a server that carries a group, and in which the start script of another
+// carrierCutOff: a server that carries a group, and on which the start script of another
 // one is running, is cut off.
 func carrierCutOff(m *match) {
 	victim, moved := m.Carrier("A"), "B"
 	if m.Carrier(moved) == victim {
 		moved = "C"
 	}
-	hold := filepath.Join(m.Dir(), "scripts", moved, "hold.start."+victim)
-	must(m.T, os.WriteFile(hold, nil, 0o644))
-	ctx, cancel := contextOf(playLimit)
-	defer cancel()
-	_, err := m.Request(ctx, m.Leader(), api.Operation{Verb: cluster.VerbMove, Group: moved, Server: victim, From: "lab"})
-	must(m.T, err)
-	for isRunning := false; !isRunning; time.Sleep(5 * time.Millisecond) {
-		runs, err := m.Journal()
-		must(m.T, err)
-		for _, r := range runs {
-			isRunning = isRunning || r.Group == moved && r.Server == victim && r.End == 0
-		}
-		must(m.T, ctx.Err())
-	}
+	letGo := m.starting(moved, victim)
 	m.cutFromServers(victim)
 	m.takenOver("A", victim)
 	m.takenOver(moved, victim)
-	must(m.T, os.Remove(hold))
+	letGo()
 	time.Sleep(m.timeout / 2)
+}
+
+// starting moves a group to a server, and returns when its start script runs there; it
+// goes on running until letGo.
+func (m *match) starting(group, server string) (letGo func()) {
+	m.Helper()
+	hold := filepath.Join(m.Dir(), "scripts", group, "hold.start."+server)
+	must(m.T, os.WriteFile(hold, nil, 0o644))
+	ctx, cancel := contextOf(playLimit)
+	defer cancel()
+	_, err := m.Request(ctx, m.Leader(), api.Operation{Verb: cluster.VerbMove, Group: group, Server: server, From: "lab"})
+	must(m.T, err)
+	for isRunning := false; !isRunning; time.Sleep(5 * time.Millisecond) {
+		runs, err := m.Journal()
+		must(m.T, errors.Join(err, ctx.Err()))
+		for _, r := range runs {
+			isRunning = isRunning || r.Group == group && r.Server == server && r.End == 0
+		}
+	}
+	return func() { must(m.T, os.Remove(hold)) }
 }
 
 // minorityWithTheLeader: of five servers the leader and one that carries a group are cut
