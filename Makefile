@@ -69,13 +69,23 @@ bench: build ## outages, idle cost, first frame: one run, all figures
 demo: build ## a virtual cluster with the console on it; q ends it; SERVERS=2 TIE=disk makes it another
 	$(GO) run ./contrib/lab/demo $(if $(SERVERS),-servers $(SERVERS)) $(if $(TIE),-tiebreaker $(TIE))
 
+.PHONY: man
+man: ## bin/man, manual pages of baton (batond's is daemon/batond.8)
+	$(GO) run ./contrib/man $(BIN)/man
+
 .PHONY: install
-install: build ## into PREFIX, with the systemd unit
+install: build man ## into PREFIX, with the systemd unit, manual pages and completions
 	install -D -m 0755 $(BIN)/batond $(DESTDIR)$(PREFIX)/sbin/batond
 	install -D -m 0755 $(BIN)/baton $(DESTDIR)$(PREFIX)/bin/baton
 	install -d -m 0755 $(DESTDIR)$(PREFIX)/lib/systemd/system
 	for unit in batond baton-witness; do \
 		sed 's,/usr/sbin,$(PREFIX)/sbin,' contrib/systemd/$$unit.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$unit.service; done
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $(BIN)/man/*.1
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 daemon/batond.8
+	install -d -m 0755 $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	$(BIN)/baton completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/baton
+	$(BIN)/baton completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_baton
+	$(BIN)/baton completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/baton.fish
 	install -d -m 0755 $(DESTDIR)/etc/baton
 
 .PHONY: clean

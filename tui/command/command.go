@@ -111,6 +111,11 @@ func (o *options) dial() *api.Client { return api.Dial(o.path()) }
 
 func (o *options) locale() words.Locale { return words.FromEnv(o.sys.getenv) }
 
+// Root is baton's command tree, for its manual pages; it is not to be executed.
+func Root() *cobra.Command {
+	return newRoot(&system{getenv: func(string) string { return "" }})
+}
+
 func newRoot(sys *system) *cobra.Command {
 	o := &options{sys: sys}
 	root := &cobra.Command{
