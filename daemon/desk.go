@@ -267,9 +267,9 @@ func (d *desk) Force(ctx context.Context, server string, who cluster.Who) error 
 	case err != nil:
 		return explain(err)
 	case server != v.Server:
-		return &api.Error{Code: "not-here", Message: fmt.Sprintf("this is %s: %s must be asked itself", v.Server, server), Hint: "log in there"}
+		return &api.Error{Code: api.CodeNotHere, Message: fmt.Sprintf("this is %s: %s must be asked itself", v.Server, server), Hint: "log in there"}
 	case v.Quorum:
-		return &api.Error{Code: "not-needed", Message: v.Server + " is not alone: its leader is " + v.Leader, Hint: "baton return " + server}
+		return &api.Error{Code: api.CodeNotNeeded, Message: v.Server + " is not alone: its leader is " + v.Leader, Hint: "baton return " + server}
 	}
 	d.loop.put(node.Input{Force: &node.Force{Who: who}})
 	return nil

@@ -196,7 +196,7 @@ func bySide(heartbeats, streams map[string]uint64) map[string]uint64 {
 // usual, such as the wait for an address that another machine has.
 func progressEvent(st cluster.Step, text string) *cluster.Event {
 	return &cluster.Event{
-		Severity: cluster.Warn, Code: "step-progress", Group: st.Group,
+		Severity: cluster.Warn, Code: cluster.CodeStepProgress, Group: st.Group,
 		Text: fmt.Sprintf("%s of %s: %s", st.Kind, st.Group, text),
 	}
 }

@@ -66,13 +66,13 @@ func (n *pathNotes) look(st heartbeat.Stats, now int64) {
 		case d.OK && noted:
 			delete(n.lost, key)
 			n.note(&cluster.Event{
-				Severity: cluster.Info, Code: "path-works",
+				Severity: cluster.Info, Code: cluster.CodePathWorks,
 				Text: fmt.Sprintf("heartbeat path %s from %s to %s works again after %v", d.Name, from, n.self, ago(now-since)),
 			})
 		case !d.OK && !noted && heard[d.From] && d.Age >= 0:
 			n.lost[key] = now - d.Age.Milliseconds()
 			n.note(&cluster.Event{
-				Severity: cluster.Warn, Code: "path-lost",
+				Severity: cluster.Warn, Code: cluster.CodePathLost,
 				Text: fmt.Sprintf("heartbeat path %s from %s to %s is lost; %s is heard on another one", d.Name, from, n.self, from),
 			})
 		}

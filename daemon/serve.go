@@ -137,7 +137,7 @@ func (m *machine) openGroups(c *conf.Config, id identity, log *slog.Logger, tidy
 // notice tells the operator what the guard has to say.
 func (m *machine) notice(log *slog.Logger, text string) {
 	log.Warn(text)
-	m.loop.offer(node.Input{Note: &cluster.Event{Severity: cluster.Warn, Code: "guard", Text: text}})
+	m.loop.offer(node.Input{Note: &cluster.Event{Severity: cluster.Warn, Code: cluster.CodeGuard, Text: text}})
 }
 
 // sayReboots says what there is to say about the guard's last means: that it cannot

@@ -46,6 +46,12 @@ const (
 	CodeOpRefused  = "op-refused"
 	CodeOpDone     = "op-done"
 	CodeOpFailed   = "op-failed"
+
+	// What a server notes by itself.
+	CodePathLost     = "path-lost"
+	CodePathWorks    = "path-works"
+	CodeStepProgress = "step-progress"
+	CodeGuard        = "guard"
 )
 
 // CatalogEntry describes the events of one code.
@@ -56,7 +62,7 @@ type CatalogEntry struct {
 	Remedy   string // "" where there is nothing to do
 }
 
-// Catalog returns every event that this package emits.
+// Catalog returns every event there is: those of this package, and those that servers note.
 func Catalog() []CatalogEntry {
 	return []CatalogEntry{
 		{CodeConfigChanged, Info, "the cluster goes by a new configuration", ""},
@@ -103,6 +109,11 @@ func Catalog() []CatalogEntry {
 		{CodeOpRefused, Info, "an operation cannot be done now", "do what the hint says"},
 		{CodeOpDone, Info, "an operation has reached its end", ""},
 		{CodeOpFailed, Warn, "an operation could not be carried to its end", "see its text"},
+
+		{CodePathLost, Warn, "one heartbeat path from a server is silent, while it is heard on another one", "look at the cable, switch or interface of that network; the cluster goes on with the other paths"},
+		{CodePathWorks, Info, "a heartbeat path works again", ""},
+		{CodeStepProgress, Warn, "a start or stop takes longer than usual, and why", "do what the text names, e.g. switch off the machine that has the group's address"},
+		{CodeGuard, Warn, "something about the process that stops groups if batond cannot", "see the text; a guard that has ended is started again by itself"},
 	}
 }
 

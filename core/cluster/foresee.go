@@ -151,7 +151,10 @@ func (s *State) Why(group string, at func(int64) string) (string, *Refusal) {
 	reason := strings.TrimPrefix(g.Reason, g.Server+": ")
 	switch g.State {
 	case GroupOnline:
-		parts = append(parts, fmt.Sprintf("online on %s since %s: %s", g.Server, at(g.Since), reason))
+		if from := s.leftFrom(g, at); from != "" && !g.Degraded {
+			reason = from
+		}
+		parts = append(parts, fmt.Sprintf("on %s since %s: %s", g.Server, at(g.Since), reason))
 	case GroupStopped:
 		parts = append(parts, fmt.Sprintf("stopped since %s: %s", at(g.Since), reason))
 	default:
@@ -178,12 +181,42 @@ func (s *State) whyNotHigher(g *Group, gc *GroupConfig, at func(int64) string) (
 		case sv.State == ServerOnline && g.State == GroupOnline:
 			parts = append(parts, fmt.Sprintf("%s, which comes first, is online: baton move %s %s brings it there", name, g.Name, name))
 		case sv.State == ServerDetached:
-			parts = append(parts, fmt.Sprintf("%s is detached since %s: baton return %s brings the server back", name, at(sv.Since), name))
+			is := "detached"
+			if sv.Disconnected {
+				is = "disconnected"
+			}
+			parts = append(parts, fmt.Sprintf("%s is %s since %s; to bring it back: baton return %s", name, is, at(sv.Since), name))
+		case sv.State == ServerDown && g.Left.Down && g.Left.Server == name:
+			parts = append(parts, "when "+name+" has booted again: "+s.howItReturns(name)) // why it is down has been said
+		case sv.State == ServerDown:
+			parts = append(parts, fmt.Sprintf("%s is down since %s (%s); when it has booted again: %s", name, at(sv.Since), sv.Reason, s.howItReturns(name)))
+		case sv.State == ServerStopped:
+			parts = append(parts, fmt.Sprintf("%s is stopped since %s (%s); it joins when its batond is started", name, at(sv.Since), sv.Reason))
 		case sv.State != ServerOnline:
 			parts = append(parts, fmt.Sprintf("%s is %s since %s", name, sv.State, at(sv.Since)))
 		}
 	}
 	return parts
+}
+
+// leftFrom says what a failover took a group away from, "" where its last start was none.
+func (s *State) leftFrom(g *Group, at func(int64) string) string {
+	l := &g.Left
+	switch {
+	case l.Server == "" || l.Server == g.Server || g.LastStart.Event != EventFailover:
+		return ""
+	case l.Down:
+		return fmt.Sprintf("failed over from %s (down since %s, %s)", l.Server, at(l.At), l.Why)
+	}
+	return fmt.Sprintf("failed over from %s at %s (%s)", l.Server, at(l.At), l.Why)
+}
+
+// howItReturns is what takes a server in again that has failed and booted.
+func (s *State) howItReturns(server string) string {
+	if s.Config.ReturnAuto && !s.Server(server).Disconnected {
+		return "it returns by itself"
+	}
+	return "baton return " + server
 }
 
 // toDo is what an operator can do for a group that does not run as it should.

@@ -115,12 +115,12 @@ func TestWhy(t *testing.T) {
 			t.Errorf("%s: got  %s (%v)\nwant %s", group, got, r, want)
 		}
 	}
-	check("A", "online on server1 since t6: highest priority online")
+	check("A", "on server1 since t6: highest priority online")
 	apply(Command{Kind: KindLost, Lost: []Loss{{Server: "server1", Session: 1, Reason: "silent on 3 of 3 paths for 3s"}}})
 	finish()
-	check("A", "online on server2 since t9: highest priority online (server1 is down: silent on 3 of 3 paths for 3s); server1 is down since t8")
+	check("A", "on server2 since t9: failed over from server1 (down since t8, silent on 3 of 3 paths for 3s); when server1 has booted again: baton return server1")
 	apply(Command{Kind: KindArrive, Server: "server1", Session: 7, Boot: "another"})
-	check("A", "online on server2 since t9: highest priority online (server1 is down: silent on 3 of 3 paths for 3s); server1 is detached since t10: baton return server1 brings the server back")
+	check("A", "on server2 since t9: failed over from server1 (down since t8, silent on 3 of 3 paths for 3s); server1 is detached since t10; to bring it back: baton return server1")
 	apply(Command{Kind: KindOperate, Op: &Op{ID: "1", Verb: VerbStop, Group: "B", Who: Who{User: "alice"}}})
 	finish()
 	check("B", "stopped since t12: stop asked for by alice; to start it: baton start B")

@@ -29,6 +29,7 @@ func (x *change) clearLeaving() {
 			x.stop(g, FactorClusterShutdown, sv.Reason)
 			continue
 		}
+		g.Left = Left{Server: sv.Name, At: x.at, Why: sv.Reason}
 		x.stop(g, sv.Leaving, sv.Name+": "+sv.Reason,
 			Intent{Kind: StepStart, Event: EventFailover, Handover: true, Why: x.s.whyNot(sv.Name)})
 	}

@@ -60,6 +60,9 @@ func (x *change) startAt(g *Group, in Intent) bool {
 
 func (x *change) startOn(g *Group, server, event, why string, handover bool) {
 	g.Warning, g.Degraded = "", false
+	if event != EventFailover {
+		g.Left = Left{}
+	}
 	x.set(g, GroupStarting, server, why)
 	x.push(g, x.s.Server(server), StepStart, startEnv(x.rules(g), server, event), handover)
 	x.say(CodeGroupStarting, server, g.Name, "%s is being started on %s (%s)", g.Name, why, event)
@@ -184,6 +187,7 @@ func (x *change) failOver(g *Group, text, why string) {
 	server := g.Server
 	x.record(g, server, text)
 	g.Failovers++
+	g.Left = Left{Server: server, At: x.at, Why: text}
 	x.stop(g, FactorGroupFailover, why,
 		Intent{Kind: StepRecover, Server: server},
 		Intent{Kind: StepStart, Event: EventFailover, Avoid: server, Why: why, Handover: true})

@@ -145,6 +145,7 @@ func (x *change) lost(c Command) {
 	for i := range x.s.Groups {
 		g := &x.s.Groups[i]
 		if slices.Contains(ended, g.Server) && (g.State != GroupFailed || g.Stuck) {
+			g.Left = Left{Server: g.Server, At: x.at, Down: true, Why: x.s.Server(g.Server).Reason}
 			x.orphaned(g)
 		}
 	}

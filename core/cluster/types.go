@@ -156,6 +156,9 @@ type Group struct {
 	// LastStart are the variables of the last start that was not a RECOVER run; the
 	// next stop script gets them.
 	LastStart Env       `json:"last_start"`
+	// Left is what the last FAILOVER took the group away from; zero after every other
+	// start.
+	Left      Left      `json:"left,omitzero"`
 	Failovers int       `json:"failovers,omitempty"` // by anomaly, in a row
 	Anomalies []Anomaly `json:"anomalies,omitempty"` // newest one per server, oldest first, since an operator or the cluster started the group
 	// Step is what is being done now, nil when nothing is. Only its result, or the
@@ -169,6 +172,14 @@ type Group struct {
 	StopMillis  int64 `json:"stop_millis,omitempty"`
 	// Changed is the index of the last entry that changed this group.
 	Changed uint64 `json:"changed"`
+}
+
+// Left is a server that a group has left, and why.
+type Left struct {
+	Server string `json:"server"`
+	At     int64  `json:"at"`
+	Down   bool   `json:"down,omitempty"` // the server had failed; else it was to leave, or the group had an anomaly
+	Why    string `json:"why"`
 }
 
 // Anomaly is a resource's fault on a server.

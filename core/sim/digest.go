@@ -43,6 +43,7 @@ func digest(st *cluster.State) uint64 {
 		maphash.WriteComparable(&h, [5]int64{g.Since, int64(g.Failovers), g.StartMillis, g.StopMillis, int64(g.Changed)})
 		maphash.WriteComparable(&h, [4]bool{g.Wanted, g.Stuck, g.Degraded, g.Step != nil})
 		maphash.WriteComparable(&h, g.LastStart)
+		maphash.WriteComparable(&h, g.Left)
 		put(len(g.Anomalies))
 		for _, a := range g.Anomalies {
 			maphash.WriteComparable(&h, a)

@@ -48,4 +48,6 @@ const (
 	CodeNoAnswer     = "no-answer"     // 503: not known whether the log has it
 	CodeTooBusy      = "too-busy"      // 503: too many connections of one user
 	CodeStopping     = "stopping"      // 503: batond is ending
+	CodeNotHere      = "not-here"      // 409: a forced return is asked for elsewhere than on its server
+	CodeNotNeeded    = "not-needed"    // 409: a forced return of a server that has a leader
 )

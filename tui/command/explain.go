@@ -42,27 +42,18 @@ var refusals = []cluster.CatalogEntry{
 	{Code: api.CodeNotPermitted, Meaning: "the user who asks may not do that", Remedy: "ask root, or have root add you to group " + api.GroupOperate + " and log in again"},
 	{Code: api.CodeTooBusy, Meaning: "this user has too many connections open", Remedy: "close consoles and commands that are left over"},
 	{Code: api.CodeStopping, Meaning: "this server's batond is ending", Remedy: "ask on another server"},
-	{Code: "not-here", Meaning: "a forced return is asked for on the server that shall go on", Remedy: "log in there"},
-	{Code: "not-needed", Meaning: "the server has a leader: there is nothing to force", Remedy: "baton return SERVER"},
-}
-
-// notes are the codes of lines that a server writes into the event log by itself.
-var notes = []cluster.CatalogEntry{
-	{Code: "path-lost", Severity: cluster.Warn, Meaning: "one heartbeat path from a server is silent, while it is heard on another one", Remedy: "look at the cable, switch or interface of that network; the cluster goes on with the other paths"},
-	{Code: "path-works", Severity: cluster.Info, Meaning: "a heartbeat path works again"},
-	{Code: "step-progress", Severity: cluster.Warn, Meaning: "a start or stop takes longer than usual, and why", Remedy: "do what the text names, e.g. switch off the machine that has the group's address"},
-	{Code: "guard", Severity: cluster.Warn, Meaning: "something about the process that stops groups if batond cannot", Remedy: "see the text; a guard that has ended is started again by itself"},
+	{Code: api.CodeNotHere, Meaning: "a forced return is asked for on the server that shall go on", Remedy: "log in there"},
+	{Code: api.CodeNotNeeded, Meaning: "the server has a leader: there is nothing to force", Remedy: "baton return SERVER"},
+	{Code: api.CodeBadRequest, Meaning: "batond does not understand the request, and does nothing half", Remedy: "is this baton of the same version as batond? baton version, and baton status --json, say"},
+	{Code: api.CodeNotFound, Meaning: "there is no such path, or no such operation any more", Remedy: "the last operations are in baton status --json, older ones in baton events"},
+	{Code: api.CodeBadMethod, Meaning: "the path is asked by another HTTP method than it has", Remedy: "see daemon/api/README.md"},
+	{Code: api.CodeTooLarge, Meaning: "the request is longer than any that makes sense", Remedy: "see the limit that the message names"},
+	{Code: api.CodeInternal, Meaning: "batond could not answer, and says why", Remedy: "see the message and batond's log"},
 }
 
 // explained are all codes, each once.
 func explained() (events, refused []cluster.CatalogEntry) {
-	events = cluster.Catalog()
-	for _, n := range notes {
-		if find(events, n.Code) == nil {
-			events = append(events, n)
-		}
-	}
-	return events, refusals
+	return cluster.Catalog(), refusals
 }
 
 func find(list []cluster.CatalogEntry, code string) *cluster.CatalogEntry {

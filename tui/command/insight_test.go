@@ -3,8 +3,15 @@ package command
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/charmbracelet/x/exp/golden"
@@ -99,6 +106,11 @@ func TestExplain(t *testing.T) {
 			}
 		}
 	}
+	for code, where := range codesInSource(t) {
+		if find(events, code) == nil && find(refused, code) == nil {
+			t.Errorf("%s: code %q is not explained", where, code)
+		}
+	}
 	for _, code := range []string{"server-down", "picture-changed", "already-there"} {
 		t.Run(code, func(t *testing.T) {
 			exit, out, errs := baton(t, "/nonexistent", nil, "explain", code)
@@ -108,4 +120,52 @@ func TestExplain(t *testing.T) {
 			golden.RequireEqual(t, out)
 		})
 	}
+}
+
+// codesInSource are the codes that the source of core and daemon gives to events, refusals
+// and errors: every constant named Code… or Refused…, and every literal as field Code.
+func codesInSource(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	take := func(where string, e ast.Expr) {
+		if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+			if code, err := strconv.Unquote(lit.Value); err == nil {
+				found[code] = where
+			}
+		}
+	}
+	for _, root := range []string{"../../core", "../../daemon"} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "core/sim/") {
+				return err
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.KeyValueExpr:
+					if id, ok := n.Key.(*ast.Ident); ok && id.Name == "Code" {
+						take(path, n.Value)
+					}
+				case *ast.ValueSpec:
+					for i, id := range n.Names {
+						if i < len(n.Values) && (strings.HasPrefix(id.Name, "Code") || strings.HasPrefix(id.Name, "Refused")) {
+							take(path, n.Values[i])
+						}
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(found) < 60 {
+		t.Errorf("only %d codes were found: does this test still find them?", len(found))
+	}
+	return found
 }
