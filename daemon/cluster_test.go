@@ -259,7 +259,7 @@ func TestThreeServers(t *testing.T) {
 
 	c.step("a move, asked for at a third server")
 	op := c.operate(3, api.Operation{Verb: cluster.VerbMove, Group: "A", Server: "s3", From: "pts/7"})
-	if op.Who.From != "pts/7" || op.Who.On != "s3" || op.Who.User == "" {
+	if op.Who.Says != "pts/7" || op.Who.On != "s3" || op.Who.User == "" {
 		t.Errorf("who = %+v", op.Who)
 	}
 	c.look(1, "A on s3", runs("A", "s3"))

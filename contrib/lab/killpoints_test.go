@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,8 +16,9 @@ import (
 // all: the stop is journalled, its process starts, its script runs, the result is
 // written and agreed on; the same for the start.
 const (
-	killPoints = 7 // for each of source, target and leader
-	killEvery  = 32 * time.Millisecond
+	killPoints    = 5  // for each of source, target and leader
+	killPointsAll = 20 // with BATON_LAB_MATRIX=all
+	killSpan      = 230 * time.Millisecond
 )
 
 // TestKillDuringMove kills batond -9 at points spread over a move, on the source, on the
@@ -31,22 +33,27 @@ func TestKillDuringMove(t *testing.T) {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
 			p := newPlay(t, 3, "")
-			for i := range killPoints {
-				after := time.Duration(i)*killEvery + time.Duration(n)*killEvery/3
+			points := killPoints
+			if os.Getenv(matrixAll) == "all" {
+				points = killPointsAll
+			}
+			every := killSpan / time.Duration(points)
+			for i := range points {
+				after := time.Duration(i)*every + time.Duration(n)*every/3
 				again := i%3 != 2
-				p.scenario(fmt.Sprintf("after %s, again %t", after, again), func() { p.killDuringMove(role, after, again) })
+				p.scenario(fmt.Sprintf("after %s, again %t", after, again), func() { p.killDuringMove(role, i, after, again) })
 			}
 			p.Verify()
 		})
 	}
 }
 
-func (p *play) killDuringMove(role string, after time.Duration, again bool) {
+func (p *play) killDuringMove(role string, i int, after time.Duration, again bool) {
 	p.stage.Helper()
 	victim := map[string]string{"source": "server1", "target": "server2", "leader": p.Leader()}[role]
 	// Every other time the server that is asked is the one that is killed.
 	asked := p.Other(victim)
-	if after/killEvery%2 == 1 {
+	if i%2 == 1 {
 		asked = victim
 	}
 	move := p.request(cluster.VerbMove, "A", "server2", asked)

@@ -155,7 +155,7 @@ type Group struct {
 	LastServer string `json:"last_server,omitempty"` // where it ran last
 	// LastStart are the variables of the last start that was not a RECOVER run; the
 	// next stop script gets them.
-	LastStart Env       `json:"last_start"`
+	LastStart Env `json:"last_start"`
 	// Left is what the last FAILOVER took the group away from; zero after every other
 	// start.
 	Left      Left      `json:"left,omitzero"`

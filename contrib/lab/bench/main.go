@@ -59,6 +59,9 @@ func run() (code int) {
 	if s.wants("idle") {
 		code |= part(func(b *bench) { b.idleCost(&s) })
 	}
+	if s.wants("commands") {
+		code |= part(func(b *bench) { b.commands(&s) })
+	}
 	if s.wants("console") {
 		code |= part(func(b *bench) { b.firstFrame(&s) })
 	}
