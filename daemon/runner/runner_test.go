@@ -318,6 +318,40 @@ func TestScriptFails(t *testing.T) {
 	}
 }
 
+// A time limit ends the script's own process group, after a start. What a start script has
+// put aside before is the application: it stays until a stop, and a stop that takes too
+// long itself takes it away all the same. After a RECOVER run that takes too long nothing
+// is left, put aside or not.
+func TestTimeLimits(t *testing.T) {
+	eachPlace(t, func(t *testing.T, b *bench) {
+		aside := "setsid sleep 1000 & " // a session, and process group, of its own
+		b.group(func(g *Group) {
+			g.StartScript = b.script("start", aside+"sleep 1001")
+			g.StopScript = b.script("stop", aside+"sleep 1002")
+			g.Timeout = 300 * time.Millisecond
+		})
+		r := b.open()
+		o := b.run(r, b.step(cluster.StepStart))
+		if o.OK || !o.Ran || o.Exit != -1 || !strings.Contains(o.Text, "script_timeout 300ms") {
+			t.Errorf("start: %+v", o)
+		}
+		b.eventually("what start put aside is left, and nothing else", func() bool { return b.scripts() == 1 })
+		o = b.run(r, b.step(cluster.StepStop))
+		if !o.OK || !o.Ran || o.Exit != -1 || !strings.Contains(o.Text, "script_timeout 300ms") {
+			t.Errorf("stop: %+v", o)
+		}
+		if n := b.scripts(); n != 0 || b.has(first) {
+			t.Errorf("after the stop: %d processes, address %t", n, b.has(first))
+		}
+		if o = b.run(r, b.step(cluster.StepRecover)); o.OK || !o.Ran || o.Exit != -1 {
+			t.Errorf("recover: %+v", o)
+		}
+		if n := b.scripts(); n != 0 {
+			t.Errorf("after RECOVER: %d processes", n)
+		}
+	})
+}
+
 // Goal: without the right to run, nothing is done. Method: pages as a step child can
 // meet them that was started too late.
 func TestPermit(t *testing.T) {

@@ -162,13 +162,20 @@ func (s *step) stop() cluster.Outcome {
 	return o
 }
 
-// recover: the start script with RECOVER, and no resource.
+// recover: the start script with RECOVER, and no resource. The group is not active here
+// then, so what is left of a run that was ended at its time limit, also in process groups
+// of its own, is nothing but that run's. (What a timed-out stop script leaves goes with
+// everything else of the group. A timed-out start loses its own process group only: what
+// it has put aside may be the application, for which a stop is to come.)
 func (s *step) recover() cluster.Outcome {
 	o := cluster.Outcome{Disk: s.disk()}
 	if err := s.permit(); err != nil {
 		return s.unpermitted(err)
 	}
 	s.runScript(s.Group.StartScript, &o)
+	if o.Ran && o.Exit < 0 {
+		s.insist("end what the script left", func() error { _, err := s.endLeft(); return err })
+	}
 	return o
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -296,5 +297,51 @@ func TestCheckAndKey(t *testing.T) {
 	_, b, _ := baton(t, "", nil, "keygen")
 	if a == b || strings.Count(a, "\n") != 1 {
 		t.Errorf("keys %q and %q", a, b)
+	}
+}
+
+// An operation that takes its time says on standard error which steps are under way, each
+// once; one that is quick says nothing.
+func TestSlowOperationSaysWhatItDoes(t *testing.T) {
+	t.Parallel()
+	d, socket := play(t, stage.Healthy(start, 3))
+	step := func(kind, server string) {
+		d.Show(func(st *api.Status) {
+			for i := range st.Groups {
+				if g := &st.Groups[i]; g.Name == "web" {
+					g.Step = nil
+					if kind != "" {
+						g.Step = &api.Step{Kind: kind, Server: server, Since: start.UnixMilli()}
+					}
+				} else {
+					g.Step = &api.Step{Kind: "stop", Server: "node3", Since: start.UnixMilli()} // no part of it
+				}
+			}
+		})
+	}
+	d.Answer(func(op cluster.Op) error {
+		op.State = cluster.OpRunning
+		step("stop", "node1")
+		d.Show(func(st *api.Status) { st.Ops = append(st.Ops, op) })
+		go func() {
+			time.Sleep(quietFor * 3 / 2)
+			step("start", "node2")
+			time.Sleep(quietFor / 2)
+			step("", "")
+			d.Show(func(st *api.Status) { st.Ops[len(st.Ops)-1].State = cluster.OpDone })
+		}()
+		return nil
+	})
+	exit, out, errs := baton(t, socket, nil, "move", "web", "node2")
+	if exit != 0 || !strings.HasPrefix(out, "move web: done") {
+		t.Errorf("exit %d, output %q", exit, out)
+	}
+	var lines []string
+	for line := range strings.Lines(errs) {
+		before, _, _ := strings.Cut(line, ", under way since")
+		lines = append(lines, before)
+	}
+	if want := []string{"move web: stop of web on node1", "move web: start of web on node2"}; !slices.Equal(lines, want) {
+		t.Errorf("said %q, want %q", lines, want)
 	}
 }

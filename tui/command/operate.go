@@ -150,6 +150,7 @@ func (o *options) operate(ctx context.Context, op api.Operation, w waiting) erro
 		fmt.Fprintf(o.sys.out, "%s: %s\n", name, accepted)
 		return nil
 	}
+	defer o.narrate(ctx, client, &op, name)()
 	var end cluster.Op
 	if op.Verb == api.VerbForceReturn {
 		end, err = alone(ctx, client)
@@ -201,6 +202,60 @@ func await(ctx context.Context, client *api.Client, id string, last bool) (clust
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
 			return op, ctx.Err()
+		}
+	}
+}
+
+// quietFor is how long an operation may take before what is going on is told.
+const quietFor = time.Second
+
+// narrate says on standard error what an operation that takes its time is doing, until
+// its result is called: each step of the groups it is about.
+func (o *options) narrate(ctx context.Context, client *api.Client, op *api.Operation, name string) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-time.After(quietFor):
+		case <-ctx.Done():
+			return
+		}
+		told := map[string]string{}
+		for ctx.Err() == nil {
+			w, err := client.Watch(ctx)
+			if err == nil {
+				for err == nil {
+					var st *api.Status
+					if st, err = w.Next(ctx); err == nil {
+						o.narrateSteps(st, op, name, told)
+					}
+				}
+				w.Close()
+			}
+			select {
+			case <-time.After(quietFor): // batond is being restarted, or gone; await says which
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+// narrateSteps tells the steps that have not been told.
+func (o *options) narrateSteps(st *api.Status, op *api.Operation, name string, told map[string]string) {
+	for i := range st.Groups {
+		g := &st.Groups[i]
+		if g.Step == nil || op.Group != "" && g.Name != op.Group {
+			continue
+		}
+		line := fmt.Sprintf("%s: %s of %s on %s", name, g.Step.Kind, cells.Clean(g.Name), cells.Clean(g.Step.Server))
+		if told[g.Name] != line {
+			told[g.Name] = line
+			fmt.Fprintf(o.sys.err, "%s, under way since %s\n", line, time.UnixMilli(g.Step.Since).Format("15:04:05"))
 		}
 	}
 }
