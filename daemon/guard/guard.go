@@ -5,10 +5,12 @@
 // memory and scheduled in real time as far as it is allowed. batond moves the deadline
 // in a page of shared memory (package page) by compare-and-swap; at the deadline the
 // guard fires: it removes every configured floating IP from every interface of this
-// network namespace, kills every process of every group, and looks until nothing is
-// left. A session that it has fired at is over for ever. While the lease lasts, the
+// network namespace, kills every process of every group, unmounts their file systems
+// (package mounts), and looks until nothing is left. Where something stays for longer
+// than E, or the spec wants it in any case, it reboots this server (ender.go, package
+// reboot). A session that it has fired at is over for ever. While the lease lasts, the
 // guard renews the lifetimes of the floating IPs, so that the kernel takes them away
-// even if guard and batond are both gone.
+// even if guard and batond are both gone, and feeds the watchdog device (feeder.go).
 //
 // Guard is batond's side: Extend and the questions are memory accesses, for the event
 // loop; Main is the process.
@@ -23,6 +25,9 @@
 // milliseconds, and then the lifetimes of the addresses remain. If no guard comes up
 // within E, batond fires itself and clears in its own process. A new session never
 // begins with anything of the old one left.
+//
+// When both die, nobody is left but the kernel, the watchdog device, and Cleanup, which
+// the service manager runs.
 package guard
 
 import (
