@@ -70,3 +70,39 @@ func TestCutOffReboots(t *testing.T) {
 	}
 	c.Verify()
 }
+
+// batond and its guard are killed together: nobody is left but the kernel, which ends
+// the floating IP before another server has it. The batond that comes next finds the
+// group's process still there, clears it, and only then is the server back.
+func TestBatondAndGuardKilled(t *testing.T) {
+	t.Parallel()
+	g := lab.Group{Name: "A", Start: "sleep 1000 >/dev/null 2>&1 &\necho $! >/run/baton/A.pid"}
+	c := lab.Start(t, lab.Timeout(3*time.Second), lab.Groups(g))
+	old := c.Carrier("A")
+	s := c.Get(old)
+	c.KillBatond(old)
+	killed := run(t, s, `for p in /proc/[0-9]*; do
+	if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q ' guard --page'; then kill -9 ${p#/proc/} && echo killed; fi
+done`)
+	if killed != "killed" {
+		t.Fatalf("the guard: %q", killed)
+	}
+	now := c.WaitOnline("A")
+	h := c.Holdings(c.IP("A"))
+	if now == old || len(h) != 2 || h[0].Until.IsZero() || !h[0].Until.Before(h[1].From) {
+		t.Errorf("holdings %+v, want that of %s to have ended before %s began", h, old, now)
+	}
+	const isThere = `kill -0 $(cat /run/baton/A.pid) 2>/dev/null && echo there || echo gone`
+	if got := run(t, s, isThere); got != "there" {
+		t.Errorf("A's process is %s: who ended it?", got)
+	}
+	c.StartBatond(old)
+	c.WaitServer(old, cluster.ServerOnline)
+	if got := run(t, s, isThere); got != "gone" {
+		t.Errorf("A's process is still %s with the server online", got)
+	}
+	if text, _ := os.ReadFile(s.LogPath("batond")); !strings.Contains(string(text), "it is cleared first") {
+		t.Errorf("the log of batond does not say that it cleared:\n%s", text)
+	}
+	c.Verify()
+}

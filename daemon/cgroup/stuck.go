@@ -20,10 +20,11 @@ func (p Place) Populated() bool {
 	return populated
 }
 
-// Stuck names a process of a group that can still do something, "" if there is none:
-// after a kill, one that does not answer to it, since it waits in the kernel. A process
-// on its way out runs nothing of its own any more, however long it takes to give its
-// memory back, and is not named.
+// Stuck names a process of a group that a SIGKILL has not reached, "" if there is none:
+// it waits in the kernel without answering to signals (state D), and what it waits for,
+// a write perhaps, can still be done. A process that waits for a processor executes
+// nothing of its own any more once it gets one, and one on its way out neither, however
+// long it takes to give its memory back; they are not named.
 func (p Place) Stuck() string {
 	var pids []int
 	if p.Dir != "" {
@@ -33,15 +34,15 @@ func (p Place) Stuck() string {
 		pids = append(pids, found...)
 	}
 	for _, pid := range pids {
-		if text := alive(pid); text != "" {
+		if text := stuck(pid); text != "" {
 			return text
 		}
 	}
 	return ""
 }
 
-// alive describes a process of which a thread is not on its way out, "" otherwise.
-func alive(pid int) string {
+// stuck describes a process of which a thread is stuck, "" otherwise.
+func stuck(pid int) string {
 	dir := "/proc/" + strconv.Itoa(pid) + "/task"
 	tasks, _ := os.ReadDir(dir) // gone: none
 	buf := make([]byte, 1024)
@@ -50,7 +51,7 @@ func alive(pid int) string {
 		if err != nil {
 			continue
 		}
-		if name, state, leaving := threadState(stat); !leaving {
+		if name, state, leaving := threadState(stat); state == "D" && !leaving {
 			return fmt.Sprintf("process %d (%s, state %s)", pid, name, state)
 		}
 	}

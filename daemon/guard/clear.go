@@ -46,7 +46,7 @@ type unmounted struct {
 // verdict is what stands in the way, as far as is known.
 type verdict struct {
 	text  string
-	dying bool // nothing but killed processes that are on their way out
+	dying bool // nothing but killed processes that have not ended yet
 }
 
 // notTried is the verdict before the first attempt.
@@ -171,7 +171,7 @@ func (c *clearer) await(p cgroup.Place) (dying bool, err error) {
 		if stuck := p.Stuck(); stuck != "" {
 			return false, fmt.Errorf("%s of a group does not end by SIGKILL: it is stuck in the kernel", stuck)
 		}
-		return true, errors.New("killed processes of a group are on their way out")
+		return true, errors.New("killed processes of a group have not ended yet")
 	}
 }
 

@@ -62,8 +62,9 @@ const (
 	// judgeTick is how often the judge looks; a longer pause was a stop of the machine.
 	judgeTick = 10 * time.Millisecond
 	longTick  = 4 * judgeTick
-	// dyingPatience is how long killed processes may take that are on their way out:
-	// a large one gives its memory back for seconds, and does nothing else.
+	// dyingPatience is how long killed processes may take that are not stuck: a large one
+	// gives its memory back for seconds, a busy machine takes its time, and neither runs
+	// anything of its own any more.
 	dyingPatience = 10 * time.Second
 	// recordPatience is how long noting the reboot may take: the disk may be what hangs.
 	recordPatience = 100 * time.Millisecond
