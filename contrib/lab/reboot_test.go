@@ -82,7 +82,7 @@ func TestBatondAndGuardKilled(t *testing.T) {
 	s := c.Get(old)
 	c.KillBatond(old)
 	killed := run(t, s, `for p in /proc/[0-9]*; do
-	if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q ' guard --page'; then kill -9 ${p#/proc/} && echo killed; fi
+	if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/proc/self/exe guard '; then kill -9 ${p#/proc/} && echo killed; fi
 done`)
 	if killed != "killed" {
 		t.Fatalf("the guard: %q", killed)
