@@ -76,7 +76,7 @@ func TestCutOffReboots(t *testing.T) {
 // group's process still there, clears it, and only then is the server back.
 func TestBatondAndGuardKilled(t *testing.T) {
 	t.Parallel()
-	g := lab.Group{Name: "A", Start: "sleep 1000 >/dev/null 2>&1 &\necho $! >/run/baton/A.pid"}
+	g := lab.Group{Name: "A", Start: "[ $ARMS_EVENT = RECOVER ] && exit\nsleep 1000 >/dev/null 2>&1 &\necho $! >/run/baton/A.pid"}
 	c := lab.Start(t, lab.Timeout(3*time.Second), lab.Groups(g))
 	old := c.Carrier("A")
 	s := c.Get(old)
