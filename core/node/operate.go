@@ -295,7 +295,9 @@ func (n *Node) tryLeaving() {
 		return
 	}
 	s := n.server()
-	open := s != nil && s.Session != 0 && s.Session == n.id.Session
+	// What a leader has said of the session counts even where the log does not say so any
+	// more: a server that does not vote any longer gets no more of it.
+	open := s != nil && s.Session != 0 && s.Session == n.id.Session && n.floor < n.id.Session
 	switch {
 	case open && !n.held.Lapsed && (n.held.End != 0 || n.leader() != 0):
 		if s.State != cluster.ServerLeaving && l.op.ID != "" {

@@ -89,6 +89,20 @@ func TestShutDown(t *testing.T) {
 	}
 }
 
+// Goal: batond ends when a leader says that its session was ended by a shutdown, even if
+// its own log never says so: the vote was taken away before the log came.
+func TestShutDownUntold(t *testing.T) {
+	n := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7}))
+	n.state.Servers = []cluster.Server{{Name: n.name, State: cluster.ServerOnline, Session: n.id.Session, LastSession: n.id.Session}}
+	settle(n, n.Step(Now{Mono: 2000}, Input{Packet: &Packet{Message: Message{
+		Kind: MsgHeartbeat, From: 1, To: 2, Seq: 1, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true, Ended: n.id.Session, Shut: true,
+	}}}))
+	n.Step(Now{Mono: 3000}, Input{})
+	if out := n.Step(Now{Mono: 4000}, Input{}); !out.Exit {
+		t.Errorf("it waits for its log; retired %t", n.retired)
+	}
+}
+
 // No two voters have the same rank, whatever the random part of their ids: two that
 // stand at the same moment give each other no vote, again and again.
 func TestRank(t *testing.T) {
