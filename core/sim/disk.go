@@ -95,6 +95,9 @@ func (s *server) written(l *life) {
 	}
 	last := l.writer.writing[len(l.writer.writing)-1].ID
 	l.writer.writing = nil
+	if s.w.point(s, pointDurable); s.life != l {
+		return
+	}
 	if len(l.writer.waiting) > 0 {
 		s.writeSome(l)
 	}

@@ -73,6 +73,7 @@ func (s *server) begin(c *child) {
 		return
 	}
 	c.begun = true
+	defer w.point(s, pointBegun)
 	w.judge.begins(s, c.line, c.step)
 	g := w.group(c.step.Group)
 	if c.step.Kind == cluster.StepStart {
@@ -129,7 +130,10 @@ func (s *server) end(c *child, took time.Duration) {
 func (s *server) report(c *child) {
 	if l := c.parent; l != nil {
 		in := node.Input{Result: &node.StepResult{Token: c.step.Token, Outcome: c.outcome}}
-		s.w.after(s.w.dice.between(0, 10*time.Millisecond), func() { s.input(l, in) })
+		s.w.after(s.w.dice.between(0, 10*time.Millisecond), func() {
+			s.w.point(s, pointResult)
+			s.input(l, in)
+		})
 	}
 }
 

@@ -82,7 +82,12 @@ func (j *judge) enters(s *server, v *node.View) {
 				}
 			}
 		}
-		j.lines[e] = line{parent: s.line, base: v.State.Index}
+		parent := s.line
+		if j.forks {
+			parent = s.had // it may have founded from what it had of an earlier line
+		}
+		j.lines[e] = line{parent: parent, base: v.State.Index}
+		s.had = e
 		j.epochs = append(j.epochs, e)
 		j.w.stats.Foundings++
 	}
@@ -191,7 +196,7 @@ func (j *judge) view(s *server, l *life, v *node.View) {
 	if st.Index < l.lastIndex {
 		j.w.break_(BrokenHistory, "%s goes back from index %d to %d", s.name, l.lastIndex, st.Index)
 	}
-	l.lastIndex = st.Index
+	l.lastIndex, s.had = st.Index, s.line
 	d, at := digest(st), place{l.line, st.Index}
 	if r, ok := lookUp(j, j.history, at); !ok {
 		j.history[at] = record{d, s, j.w.now}

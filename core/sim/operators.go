@@ -120,8 +120,11 @@ func (o *operators) remark() {
 
 // anomaly lets a resource of a group fail where it runs.
 func (o *operators) anomaly() {
+	o.anomalyOf(o.w.dice.IntN(len(o.w.rules.Groups)))
+}
+
+func (o *operators) anomalyOf(g int) {
 	w := o.w
-	g := w.dice.IntN(len(w.rules.Groups))
 	for _, s := range w.carriers(g) {
 		if s.life != nil {
 			w.stats.count("anomaly")

@@ -35,6 +35,7 @@ type server struct {
 	away bool
 	// line is the epoch that its node was last seen to be in.
 	line epoch.ID
+	had  epoch.ID // that of the newest state it was seen to have
 	// interrupted counts the groups that the guard has cleared here.
 	interrupted int
 
@@ -264,28 +265,48 @@ func (s *server) goOn(l *life) {
 func (s *server) carryOut(l *life, out *node.Output) {
 	w := s.w
 	refused := out.Lease != nil && !s.extend(l, out.Lease)
+	if out.Lease != nil {
+		if w.point(s, pointLease); s.life != l {
+			return
+		}
+	}
 	if refused {
 		l.refused = out.Lease.Session
 		out.Run = nil
 	}
 	if out.Fire && s.guard.state == guardArmed {
 		s.fire("batond says so")
+		if w.point(s, pointLease); s.life != l {
+			return
+		}
 	}
 	w.judge.events(s, l, out.Events)
 	if out.Batch != nil {
 		s.write(l, out.Batch)
+		w.point(s, pointBatch)
 	}
 	for _, r := range out.Run {
-		s.run(l, r)
+		if s.life == l {
+			s.run(l, r)
+			w.point(s, pointRun)
+		}
 	}
 	for i := range out.Send {
-		w.send(s, &out.Send[i])
+		if s.life == l {
+			w.send(s, &out.Send[i])
+			w.sentPoint(s, &out.Send[i])
+		}
 	}
 	for _, c := range out.Register {
-		w.call(s, l, c)
+		if s.life == l {
+			w.call(s, l, c)
+			w.point(s, pointRegister)
+		}
 	}
 	for _, r := range out.Replies {
-		w.operators.reply(s, l, r)
+		if s.life == l {
+			w.operators.reply(s, l, r)
+		}
 	}
 	if out.Changed && s.life == l {
 		w.look(s, l)

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"baton/core/node"
 )
 
 // seedRaft decides raft's election jitter, which comes from crypto/rand. It is the
@@ -232,55 +230,5 @@ func quiet(t *testing.T, o Options, kind Scenario, runs uint64) {
 	}
 	if measured > 0 {
 		t.Logf("down at most %v (%d measured)", longest, measured)
-	}
-}
-
-// Goal: the simulator can fail. Method: leave one rule of the node out, or give it
-// clocks that the protocol does not promise anything for, and see that a bounded
-// number of seeds shows it.
-func TestWeakened(t *testing.T) {
-	if testing.Short() {
-		t.Skip("plays many seeds")
-	}
-	for _, tc := range []struct {
-		name    string
-		servers int
-		seeds   int
-		options Options
-		quiet   Scenario // "": random faults
-	}{
-		{"no W", 3, 100, Options{Weaken: node.NoW}, QuietLink},
-		{"no former age", 3, 100, Options{Weaken: node.NoFormerAge}, QuietLink},
-		{"full grants", 5, 100, Options{Weaken: node.GrantFull}, QuietSplit},
-		{"no end guard", 5, 300, Options{Weaken: node.NoEndGuard, Aim: 0.6}, ""},
-		{"no quiet", 5, 300, Options{Weaken: node.NoQuiet, Aim: 0.6}, ""},
-		{"no session", 3, 100, Options{Weaken: node.NoSession}, ""},
-		{"no journal", 3, 100, Options{Weaken: node.NoJournal}, ""},
-		{"no rule 2", 4, 50, Options{Weaken: node.NoRule2, Tie: TieRegister}, ""},
-		{"not the best log", 4, 100, Options{Weaken: node.NotBest, Tie: TieRegister, Aim: 0.5}, ""},
-		{"forgotten seals", 4, 250, Options{Weaken: node.SealVolatile, Tie: TieRegister, Aim: 0.6}, ""},
-		{"clocks 10 % apart", 4, 200, Options{Drift: 0.1}, ""},
-		{"machine stalls", 3, 200, Options{MachineStalls: true}, ""},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			o := tc.options
-			o.Servers = tc.servers
-			o.Without = []string{"wipe"} // finds other things
-			for seed := uint64(1); seed <= uint64(tc.seeds); seed++ {
-				o.Seed = seed
-				var r Result
-				if tc.quiet != "" {
-					seedRaft(t, seed)
-					r = RunQuiet(o, tc.quiet).Result
-				} else {
-					r = playSeed(t, o)
-				}
-				if v := r.Violation; v != nil && v.Kind != BrokenLiveness {
-					t.Logf("seed %d: %v", seed, v)
-					return
-				}
-			}
-			t.Errorf("no violation in %d seeds: the rule is not needed, or the simulator is blind", tc.seeds)
-		})
 	}
 }

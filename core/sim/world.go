@@ -38,6 +38,8 @@ type world struct {
 	from time.Duration
 	// pace is how far apart the faults are; 1 is close.
 	pace time.Duration
+	// points, where not nil, counts what the outside sees of the servers (points.go).
+	points *points
 	// lastMoment holds back moments of one kind that come in a burst.
 	lastMoment [moments]time.Duration
 	// wiped is the server whose disk was wiped and that is no voter again yet; unvoted
