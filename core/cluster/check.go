@@ -291,7 +291,7 @@ func (s *State) checkServer(verb Verb, sv *Server) *Refusal {
 		case sv.State == ServerDetached && sv.Disconnected:
 			return refuse(RefusedAlreadyOut, "baton return "+sv.Name+" takes it back in", "%s is disconnected already", sv.Name)
 		case sv.Session == 0 && !sv.Present:
-			return refuse(RefusedServerNotOnline, "", "%s", s.whyNot(sv.Name))
+			return refuse(RefusedServerNotOnline, "it runs no group now; disconnect it when it has booted", "%s", s.whyNot(sv.Name))
 		}
 	case VerbShutdown:
 		switch {
@@ -300,7 +300,7 @@ func (s *State) checkServer(verb Verb, sv *Server) *Refusal {
 		case sv.State == ServerStopped:
 			return refuse(RefusedAlreadyStopped, "", "%s is stopped already", sv.Name)
 		case sv.Session == 0 && !sv.Present:
-			return refuse(RefusedServerNotThere, "", "%s", s.whyNot(sv.Name))
+			return refuse(RefusedServerNotThere, "there is nothing to shut down; if its machine still runs, switch it off there", "%s", s.whyNot(sv.Name))
 		case sv.Session == 0 && sv.Offered == 0:
 			// It would come back with the session that it is about to offer.
 			return refuse(RefusedServerNotReady, "try again in a few seconds", "%s has not finished leaving yet", sv.Name)

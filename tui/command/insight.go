@@ -71,7 +71,7 @@ func (o *options) simulate() *cobra.Command {
 // forecast is what would happen: the steps, round by round, and then who is where.
 func forecast(what string, f *cluster.Forecast) string {
 	if len(f.Runs)+len(f.Moves) == 0 {
-		return "if " + cells.Clean(what) + ": nothing would happen\n"
+		return "if " + cells.Clean(what) + ": no group would start, stop or move\n"
 	}
 	b := "if " + cells.Clean(what) + ":\n"
 	var rows [][]string

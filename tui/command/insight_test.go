@@ -56,7 +56,7 @@ func TestSimulate(t *testing.T) {
 	if code, out, _ := baton(t, socket, nil, "simulate", "node1", "fails"); code != 0 || out == "" {
 		t.Errorf("without quotes: exit %d, out %q", code, out)
 	}
-	if code, out, _ := baton(t, socket, nil, "simulate", "return node1"); code != 0 || out != "if return node1: nothing would happen\n" {
+	if code, out, _ := baton(t, socket, nil, "simulate", "return node1"); code != 0 || out != "if return node1: no group would start, stop or move\n" {
 		t.Errorf("nothing: exit %d, out %q", code, out)
 	}
 	if code, out, errs := baton(t, socket, nil, "simulate", "stop web"); code != 1 || out != "" || errs != "baton: would be refused: web is stopped already\n" {

@@ -38,7 +38,8 @@ type confirm struct {
 	seen    string // what the operator has been looking at
 	changed bool
 	typed   *lineInput
-	outlook outlook // of an operation on a server or the cluster
+	outlook outlook      // of an operation on a server or the cluster
+	then    cluster.Then // of a shutdown: what becomes of the machine
 }
 
 var verbTitles = map[cluster.Verb]words.Key{
@@ -160,6 +161,10 @@ func (c *confirm) key(m *model, k tea.KeyPressMsg) tea.Cmd {
 			c.seen = c.sight(m)
 			return c.rearm(m)
 		}
+		if c.ofMachine() {
+			c.then = map[cluster.Then]cluster.Then{"": cluster.ThenPowerOff}[c.then]
+			return c.rearm(m)
+		}
 		return nil
 	}
 	if c.typed != nil {
@@ -184,6 +189,11 @@ func (c *confirm) key(m *model, k tea.KeyPressMsg) tea.Cmd {
 	return c.send(m)
 }
 
+// ofMachine: the operation may power machines off.
+func (c *confirm) ofMachine() bool {
+	return c.verb == cluster.VerbShutdown || c.verb == cluster.VerbShutdownCluster
+}
+
 // ofGroup: the operation is one on a group.
 func (c *confirm) ofGroup() bool { return c.group != "" }
 
@@ -202,7 +212,7 @@ func (c *confirm) matches(m *model) bool { return c.typed.text == c.name(m) }
 
 func (c *confirm) send(m *model) tea.Cmd {
 	m.dialog = nil
-	return m.ask(c.verb, c.group, c.object(), m.st.Revision)
+	return m.ask(api.Operation{Verb: c.verb, Group: c.group, Server: c.object(), Then: c.then, Revision: m.st.Revision, From: m.opt.From})
 }
 
 // object is the operation's server: its target, or what it is about.
@@ -233,7 +243,11 @@ func (c *confirm) draw(m *model, w int) (title string, body, foot []string) {
 		}
 		return title, body, append(foot, m.s(words.EscClose))
 	}
-	body = append(body, dim(m.th.cut(m.s(words.SameAs, picture.CommandLine(c.verb, cells.Clean(c.group), cells.Clean(c.object()))), w-1)))
+	same := picture.CommandLine(c.verb, cells.Clean(c.group), cells.Clean(c.object()))
+	if c.then == cluster.ThenPowerOff {
+		same += " --poweroff"
+	}
+	body = append(body, dim(m.th.cut(m.s(words.SameAs, same), w-1)))
 	name := string(c.verb)
 	if c.verb == cluster.VerbShutdownCluster {
 		name = string(cluster.VerbShutdown)

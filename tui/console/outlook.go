@@ -28,7 +28,7 @@ type outlook struct {
 // dialog leaves; those that are not named are counted.
 const (
 	shownEffects       = 7
-	linesBesideEffects = 12
+	linesBesideEffects = 13
 )
 
 // confirmServer opens the question; server is "" for the cluster.
@@ -131,6 +131,15 @@ func (c *confirm) aboutServer(m *model, w int) (body []string) {
 		say(m.s(words.ShutdownIs, name))
 	case cluster.VerbShutdownCluster:
 		say(m.s(words.ShutdownClusterIs, len(m.st.Servers)))
+	}
+	if c.ofMachine() {
+		l := m.th.lines()
+		fate, nth := m.s(words.MachineStays), 1
+		if c.then == cluster.ThenPowerOff {
+			nth = 2
+			fate = m.th.kind(picture.Caution, m.s(words.MachineOff))
+		}
+		body = append(body, m.s(words.MachineLine)+"  "+bold(l.left)+" "+fate+" "+bold(l.right)+" "+dim(m.s(words.TargetHint, nth, 2)))
 	}
 	o := &c.outlook
 	switch {

@@ -236,6 +236,41 @@ func TestServersWantTheName(t *testing.T) {
 	}
 }
 
+// Whether a shutdown powers the machine off is chosen in its question by left and right, is
+// off at first, and is shown in the command that does the same. Disconnect has no such choice.
+func TestShutdownPowersOff(t *testing.T) {
+	for _, c := range []struct {
+		key  string
+		name string
+		keys []string
+		want cluster.Then
+	}{
+		{"X", "node2", nil, ""},
+		{"X", "node2", []string{"right"}, cluster.ThenPowerOff},
+		{"X", "node2", []string{"right", "left"}, ""},
+		{"C", "prod-db", []string{"left"}, cluster.ThenPowerOff},
+		{"D", "node2", []string{"right"}, ""},
+	} {
+		d := sit(cast(3))
+		d.focus, d.server = inServers, "node2"
+		d.opens(c.key)
+		d.typed(c.keys...)
+		screen := strings.Join(plain(d.model), "\n")
+		off := strings.Contains(screen, "--poweroff") && strings.Contains(screen, "POWERS OFF")
+		if off != (c.want == cluster.ThenPowerOff) {
+			t.Errorf("%s %q: says that the machine powers off: %t", c.key, c.keys, off)
+		}
+		for _, r := range c.name {
+			d.typed(string(r))
+		}
+		d.wait(time.Second)
+		d.typed("enter")
+		if len(d.client.asked) != 1 || d.client.asked[0].Then != c.want {
+			t.Errorf("%s %q: asked %+v, want then %q", c.key, c.keys, d.client.asked, c.want)
+		}
+	}
+}
+
 // A refusal by the cluster closes the way; one that cannot be asked does not.
 func TestForecastDecides(t *testing.T) {
 	d := sit(detached(3))

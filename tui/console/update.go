@@ -147,9 +147,8 @@ func (m *model) keepCursor() {
 
 // ask sends an operation. Nothing is painted in advance: what comes of it comes with
 // the cluster's own picture.
-func (m *model) ask(v cluster.Verb, group, server string, revision uint64) tea.Cmd {
-	op := api.Operation{Verb: v, Group: group, Server: server, Revision: revision, From: m.opt.From}
-	label := picture.CommandLine(v, cells.Clean(group), cells.Clean(server))[len("baton "):]
+func (m *model) ask(op api.Operation) tea.Cmd {
+	label := picture.CommandLine(op.Verb, cells.Clean(op.Group), cells.Clean(op.Server))[len("baton "):]
 	client := m.client
 	if client == nil {
 		m.say(picture.Failed, m.s(words.NotSent, label, m.trouble()), longer)

@@ -211,6 +211,9 @@ const (
 	DisconnectIs
 	ShutdownIs
 	ShutdownClusterIs
+	MachineLine
+	MachineStays
+	MachineOff
 	TypeServer
 	TypeCluster
 	Foreseeing
@@ -470,6 +473,9 @@ var table = [last][2]string{
 	ReturnIs:            {"Takes %s back into the cluster. Groups do not move back by themselves, unless failback is auto.", "%s をクラスタに復帰させます。\n自動フェイルバックの指定がなければグループは移動しません。"},
 	DisconnectIs:        {"Takes %s out of the cluster. It stays out, over reboots too, until an operator returns it.", "%s をクラスタから切り離します。\n操作者が復帰させるまで、再起動しても切離しのままです。"},
 	ShutdownIs:          {"Its groups leave %s, then batond ends there. It joins again by itself when it boots.", "グループを %s から移し、batond を終了します。\n次に起動したとき自動でクラスタに加わります。"},
+	MachineLine:         {"MACHINE", "マシン"},
+	MachineStays:        {"stays on", "電源は入れたまま"},
+	MachineOff:          {"POWERS OFF", "電源を切る"},
 	ShutdownClusterIs:   {"Every group stops, all at the same time; then batond ends on all %d servers.", "すべてのグループを同時に停止し、%d 台すべての batond を終了します。"},
 	TypeServer:          {"Type the server's name to go on:  %s", "続けるにはサーバ名を入力:  %s"},
 	TypeCluster:         {"Type the cluster's name to go on:  %s", "続けるにはクラスタ名を入力:  %s"},
