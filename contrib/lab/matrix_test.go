@@ -93,6 +93,7 @@ func isMany(s size) bool     { return s.servers > 2 }
 func isFew(s size) bool {
 	return s == twoWitness || s == twoDisk || s.servers == 3 && s.kind == conf.TiebreakerNone
 }
+func isStrong(s size) bool  { return s != twoFence && s != twoPing }
 func isTwoDisk(s size) bool { return s == twoDisk }
 func isHalvable(s size) bool {
 	return s.servers%2 == 0 && s.kind != conf.TiebreakerPing && s != twoFence
@@ -137,7 +138,7 @@ var faults = []fault{
 	{name: "fence, both cut off", play: (*match).fenceBoth, fits: isTwoFence, always: []size{twoFence}, options: fenceDelay},
 	{name: "fence, batond stalled", play: (*match).fenceStalled, fits: isTwoFence, options: fenceDelay},
 	{name: "fence, switch broken", play: (*match).fenceBroken, fits: isTwoFence, options: fenceDelay},
-	{name: "cut and healed", play: (*match).cutAndHealed, fits: isNoFence},
+	{name: "cut and healed", play: (*match).cutAndHealed, fits: isStrong},
 	{name: "one and the other", play: (*match).oneAndTheOther, fits: isTwoFull},
 }
 
@@ -642,21 +643,18 @@ func (m *match) diskBefore() {
 }
 
 // cutAndHealed: all networks, again and again, for times around the timeout: of two
-// servers those between them, of more each time other ones. Kind ping, which promises
-// nothing when both are well, has one of them cut off altogether.
+// servers those between them, of more each time other ones. Not with ping, which is weak
+// in just this: both servers reach its address and do not hear each other for a moment.
+// Not with fence: what it has shot stays off.
 func (m *match) cutAndHealed() {
 	all := m.names()
 	for i := range 20 {
-		if m.size == twoPing {
-			must(m.T, m.CutOff(all[i%2]))
-		} else {
-			// One more each time, beginning with another one: 1 of 3, 2 of 3, ...
-			part := make([]string, 0, len(all))
-			for k := range 1 + i%(len(all)-1) {
-				part = append(part, all[(i/2+k)%len(all)])
-			}
-			m.cutFromServers(part...)
+		// One more each time, beginning with another one: 1 of 3, 2 of 3, ...
+		part := make([]string, 0, len(all))
+		for k := range 1 + i%(len(all)-1) {
+			part = append(part, all[(i/2+k)%len(all)])
 		}
+		m.cutFromServers(part...)
 		time.Sleep(time.Duration(i%7+1) * m.timeout / 4)
 		must(m.T, m.Heal())
 		time.Sleep(time.Duration(i%3) * m.timeout / 4)
