@@ -30,10 +30,11 @@ type judge struct {
 	told map[place]cluster.Event
 	// newest is the newest state that anyone has of the history that goes on, and
 	// newestOf that of each line.
-	newest   *cluster.State
-	goesOn   epoch.ID
-	newestOf map[epoch.ID]*cluster.State
-	voters   []string // of the newest view with a quorum
+	newest    *cluster.State
+	goesOn    epoch.ID
+	newestOf  map[epoch.ID]*cluster.State
+	voters    []string // of the newest view with a quorum
+	anomalies int      // told of so far
 	// lax: two carriers are counted, not judged (a dishonest operator).
 	lax      bool
 	twoCarry int
@@ -171,6 +172,9 @@ func (j *judge) events(s *server, l *life, events []cluster.Event) {
 		// another epoch.
 		if o, ok := j.told[at]; ok && o != e && !j.w.opt.Forced {
 			j.w.break_(BrokenHistory, "%s tells event %d as %+v, earlier it was %+v", s.name, e.ID, e, o)
+		}
+		if _, ok := j.told[at]; !ok && e.Code == cluster.CodeGroupAnomaly {
+			j.anomalies++
 		}
 		j.told[at] = e
 	}

@@ -288,14 +288,15 @@ func (w *world) standing() (text string) {
 // settle checks that a healthy cluster stays as it is. It reports false if an
 // operation that was still on its way has come in between.
 func (w *world) settle() bool {
-	takes, done, hits := w.stats.Takes, w.operators.begun(), w.fence.hits
+	takes, done, hits, anomalies := w.stats.Takes, w.operators.begun(), w.fence.hits, w.judge.anomalies
 	w.runUntil(w.now + 4*time.Second)
 	if w.violation != nil {
 		return false
 	}
 	text := w.missing()
 	switch {
-	case w.operators.begun() != done || w.fence.hits != hits: // an agent was told before
+	case w.operators.begun() != done || w.fence.hits != hits || w.judge.anomalies != anomalies:
+		// An agent was told before, or a resource failed while there was nobody to tell.
 		return false
 	case text != "":
 		w.break_(BrokenLiveness, "all was well, and 4s later, without a fault: %s", text)

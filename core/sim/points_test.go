@@ -82,6 +82,7 @@ func playPoint(t *testing.T, o Options, ps *points) (*world, *Violation) {
 	w.points = ps
 	w.play(func() {
 		w.course()
+		w.points = nil // from here on all must be quiet
 		if w.violation == nil {
 			w.heal()
 			w.awaitLiveness()

@@ -479,6 +479,7 @@ func TestModelNoticesWeakness(t *testing.T) {
 		{"accepted value not taken over", variant{weak: ownValue}, false, 0},
 		{"reads tell what is only accepted", variant{weak: readUnfit}, false, 0},
 		{"accepted recorded as decided", variant{weak: earlyTop}, false, 0},
+		{"checksums ignored", variant{weak: noChecksum}, false, 0},
 		{"damaged block taken for an empty one", variant{weak: tornIsEmpty, rot: true}, false, 0},
 		{"lagging copy not repaired", variant{weak: noRepair}, true, 1870},
 		{"sound copy beside a damaged one taken at once", variant{weak: noSecondLook}, false, 28200},

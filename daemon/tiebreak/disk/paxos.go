@@ -37,6 +37,7 @@ const (
 	earlyTop                          // what is accepted is recorded as decided
 	noRepair                          // a copy that lags behind is not written before the next writing
 	noSecondLook                      // a sound copy beside a damaged one is taken at once
+	noChecksum                        // a block is believed whatever its checksum says
 	noOwnCheck                        // the own block is not compared with what was written
 )
 
@@ -306,6 +307,10 @@ func (p *paxos) parse() (v image, err error) {
 	}
 	v.blocks = make([]block, v.header.blocks)
 	for i := range v.blocks {
+		if slot := p.area[slotOf(i+1):]; p.weak&noChecksum != 0 {
+			seal(slot[:copySize])
+			seal(slot[copySize:])
+		}
 		b, c, err := decodeBlock(p.area[slotOf(i+1):])
 		switch {
 		case err != nil && p.weak&tornIsEmpty != 0:
