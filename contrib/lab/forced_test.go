@@ -2,6 +2,7 @@ package lab_test
 
 import (
 	"context"
+	"strings"
 	"net/netip"
 	"slices"
 	"testing"
@@ -32,8 +33,9 @@ func TestForcedReturn(t *testing.T) {
 	if _, err := client.Operate(ctx, api.Operation{Verb: api.VerbForceReturn, Server: other}); err == nil {
 		t.Error("a server let another one go on alone")
 	}
-	if _, err := client.Operate(ctx, api.Operation{Verb: api.VerbForceReturn, Server: last}); err != nil {
-		t.Fatal(err)
+	text, code, err := lab.Baton{}.Run(ctx, c.Get(last), "return", last, "--force", "--yes")
+	if err != nil || code != 0 || !strings.Contains(text, last+" goes on alone") {
+		t.Fatalf("baton return --force: exit code %d, %v: %s", code, err, text)
 	}
 	for _, g := range c.Options().Groups {
 		c.WaitOnline(g.Name, last)

@@ -120,5 +120,9 @@ func atLength(e *cluster.CatalogEntry, kind string) string {
 		}
 		return out
 	}
-	return e.Code + " (" + kind + ")\n" + paragraph("meaning", e.Meaning) + paragraph("to do", remedy)
+	out := e.Code + " (" + kind + ")\n" + paragraph("meaning", e.Meaning) + paragraph("to do", remedy)
+	if more := atLengths[e.Code]; more != "" {
+		out += paragraph("more", more)
+	}
+	return out
 }

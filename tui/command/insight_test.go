@@ -106,6 +106,16 @@ func TestExplain(t *testing.T) {
 			}
 		}
 	}
+	for code := range atLengths {
+		if find(events, code) == nil && find(refused, code) == nil {
+			t.Errorf("%s is explained at length, and does not exist", code)
+		}
+	}
+	for _, e := range events {
+		if e.Severity == cluster.Error && atLengths[e.Code] == "" {
+			t.Errorf("%s is an error, and is not explained at length", e.Code)
+		}
+	}
 	for code, where := range codesInSource(t) {
 		if find(events, code) == nil && find(refused, code) == nil {
 			t.Errorf("%s: code %q is not explained", where, code)
