@@ -2,9 +2,9 @@ package lab_test
 
 import (
 	"context"
-	"strings"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
