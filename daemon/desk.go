@@ -13,6 +13,7 @@ import (
 	"baton/core/lease"
 	"baton/core/node"
 	"baton/daemon/api"
+	"baton/daemon/script"
 )
 
 // Times of the desk.
@@ -34,6 +35,8 @@ type desk struct {
 	version string
 	figures func() [][]pathFigures
 	drops   func() map[string]uint64
+	// logFile is where the output of a group's scripts is; nil: nowhere.
+	logFile func(group string) string
 	// seen is told of every view that the desk takes; nil: nobody wants it.
 	seen func(*node.View)
 	tie  *arbiter // nil: none
@@ -236,6 +239,23 @@ func (d *desk) Why(ctx context.Context, group string) (string, error) {
 	}
 	why, r := v.State.Why(group, clockTime)
 	return why, refusal(r)
+}
+
+// ScriptLog is the end of what a group's scripts have printed here.
+func (d *desk) ScriptLog(ctx context.Context, group string, most int) (string, error) {
+	v, err := d.loop.view(ctx)
+	if err != nil {
+		return "", explain(err)
+	}
+	if v.State.Group(group) == nil || d.logFile == nil { // no other name becomes a path
+		_, r := v.State.Why(group, clockTime)
+		return "", refusal(r)
+	}
+	text, err := script.Tail(d.logFile(group), most)
+	if err != nil {
+		return "", err
+	}
+	return string(text), nil
 }
 
 // clockTime is a time of the cluster as an operator here reads it.

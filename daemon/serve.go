@@ -129,6 +129,7 @@ func (m *machine) openGroups(c *conf.Config, id identity, log *slog.Logger, tidy
 		return err
 	}
 	tidy.add("runner", func() error { m.runner.Close(); return nil })
+	m.desk.logFile = m.runner.LogFile
 	m.watch = newAddressWatch(c, m.loop.put)
 	m.desk.seen = m.watch.follow
 	return nil

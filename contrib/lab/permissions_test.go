@@ -50,6 +50,7 @@ func TestPermissions(t *testing.T) {
 		{"events", "the cluster starts with"},
 		{"events --json -n 3", `"code"`},
 		{"why A", "on server1"},
+		{"log A", "exit code 0"},
 		{"simulate server1 fails", "server2"},
 		{"", "server2"}, // no terminal: the picture as text
 	}

@@ -29,6 +29,9 @@ type Backend interface {
 	Check(ctx context.Context, op cluster.Op) error
 	// Why says in one sentence why a group is where it is.
 	Why(ctx context.Context, group string) (string, error)
+	// ScriptLog is the end of what a group's scripts have printed on this server, at most
+	// so many bytes; "" where they have not run here.
+	ScriptLog(ctx context.Context, group string, most int) (string, error)
 	// Foresee says what would happen.
 	Foresee(ctx context.Context, what string) (cluster.Forecast, error)
 	// Force lets this server go on alone; server must be its name.

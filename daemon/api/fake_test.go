@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -152,6 +153,10 @@ func testContext(t *testing.T) context.Context {
 // clientContext bounds a client outside a test.
 func clientContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 10*time.Second)
+}
+
+func (b *fakeBackend) ScriptLog(_ context.Context, group string, most int) (string, error) {
+	return fmt.Sprintf("log of %s, at most %d", group, most), nil
 }
 
 func (b *fakeBackend) Why(_ context.Context, group string) (string, error) {

@@ -11,6 +11,9 @@ func TestInsight(t *testing.T) {
 	ctx := testContext(t)
 	b := newFake()
 	c, _ := serve(t, b, nobodyElse)
+	if l, err := c.ScriptLog(ctx, "受注"); err != nil || l.Group != "受注" || l.Server == "" || l.Text != "log of 受注, at most 65536" {
+		t.Errorf("log: %+v, %v", l, err)
+	}
 	if why, err := c.Why(ctx, "受注"); err != nil || why != "online on s1 since noon" {
 		t.Errorf("why = %q, %v", why, err)
 	}

@@ -86,6 +86,7 @@ func (s *Service) routes() http.Handler {
 	mux.HandleFunc("/v1/watch", s.view(http.MethodGet, s.getWatch))
 	mux.HandleFunc("/v1/events", s.view(http.MethodGet, s.getEvents))
 	mux.HandleFunc("/v1/groups/{group}/why", s.view(http.MethodGet, s.getWhy))
+	mux.HandleFunc("/v1/groups/{group}/log", s.view(http.MethodGet, s.getLog))
 	mux.HandleFunc("/v1/forecast", s.view(http.MethodGet, s.getForecast))
 	mux.HandleFunc("/v1/operations", s.view(http.MethodPost, s.postOperation))
 	mux.HandleFunc("/v1/operations/{id}", s.view(http.MethodGet, s.getOperation))

@@ -1,6 +1,7 @@
 package script
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -59,4 +60,44 @@ func Trim(path string) error {
 	}
 	_, err = io.Copy(copied, io.LimitReader(f, LogSize))
 	return errors.Join(err, copied.Close(), f.Truncate(0))
+}
+
+// Tail is the end of a log, at most so many bytes in whole lines; where the log has just
+// been cut, with the end of what was moved aside. Nothing where there is no log.
+func Tail(path string, most int) ([]byte, error) {
+	text, err := tail(path, most)
+	if err == nil && len(text) < most {
+		var before []byte
+		before, err = tail(path+".1", most-len(text))
+		text = append(before, text...)
+	}
+	return text, err
+}
+
+func tail(path string, most int) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	from := max(0, st.Size()-int64(most))
+	text := make([]byte, st.Size()-from)
+	n, err := f.ReadAt(text, from)
+	if err != nil && !errors.Is(err, io.EOF) { // it may be cut meanwhile
+		return nil, err
+	}
+	text = text[:n]
+	if from > 0 {
+		if i := bytes.IndexByte(text, '\n'); i >= 0 {
+			text = text[i+1:]
+		}
+	}
+	return text, nil
 }

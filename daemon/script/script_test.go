@@ -250,3 +250,27 @@ func TestTrim(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The end of a log is whole lines, and goes back over a cut.
+func TestTail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "A.log")
+	check := func(what string, most int, want string) {
+		t.Helper()
+		if got, err := Tail(path, most); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v; want %q", what, got, err, want)
+		}
+	}
+	put := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("no log", 100, "")
+	put(path, "one\ntwo\nthree\n")
+	check("all", 100, "one\ntwo\nthree\n")
+	check("a part", 11, "two\nthree\n")
+	check("within a line", 9, "three\n")
+	put(path+".1", "long ago\nbefore\n")
+	check("over the cut", 25, "before\none\ntwo\nthree\n")
+}

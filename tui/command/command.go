@@ -134,7 +134,7 @@ func newRoot(sys *system) *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &failure{exitUsage, err} })
 	root.AddCommand(
 		o.status(), o.events(),
-		o.why(), o.simulate(), explainCommand(sys),
+		o.why(), o.log(), o.simulate(), explainCommand(sys),
 		o.start(), o.stop(), o.move(), o.failover(), o.restart(),
 		o.returning(), o.disconnect(), o.shutdown(),
 		checkCommand(sys), keygenCommand(sys), diskCommand(sys), versionCommand(sys),

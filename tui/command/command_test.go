@@ -345,3 +345,17 @@ func TestSlowOperationSaysWhatItDoes(t *testing.T) {
 		t.Errorf("said %q, want %q", lines, want)
 	}
 }
+
+// What scripts have printed is shown line by line, without control characters.
+func TestLog(t *testing.T) {
+	_, socket := play(t, stage.Healthy(start, 3))
+	const all = "# start web on node1\nlistening on 8080\n# start web: exit code 0\n"
+	for args, want := range map[string]string{"log web": all, "log web -n 1": "# start web: exit code 0\n", "log web -n 9": all} {
+		if exit, out, errs := baton(t, socket, nil, strings.Fields(args)...); exit != 0 || out != want || errs != "" {
+			t.Errorf("%s: exit %d, %q, %q; want %q", args, exit, out, errs, want)
+		}
+	}
+	if exit, _, _ := baton(t, socket, nil, "log", "web", "-n", "-1"); exit != exitUsage {
+		t.Errorf("a negative number: exit %d", exit)
+	}
+}

@@ -30,6 +30,41 @@ func (o *options) why() *cobra.Command {
 	}
 }
 
+func (o *options) log() *cobra.Command {
+	var number int
+	c := &cobra.Command{
+		Use: "log GROUP", Short: "Show what a group's scripts have printed on this server, and how each run ended", Args: cobra.ExactArgs(1),
+		Long: "Show the end of what a group's scripts have printed on the server where this is asked. Lines that begin with # are batond's: what ran, with which variables, and its exit code. The files are STATE_DIR/log/GROUP.log, and .1 to .3 of what was before.",
+		RunE: func(c *cobra.Command, args []string) error {
+			if number < 0 {
+				return usage("-n %d: must not be negative", number)
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), statusTime)
+			defer cancel()
+			l, err := o.dial().ScriptLog(ctx, args[0])
+			if err != nil {
+				return o.late(c.Context(), ctx, err)
+			}
+			if l.Text == "" {
+				_, err = fmt.Fprintf(o.sys.out, "no script of %s has run on %s\n", cells.Clean(l.Group), cells.Clean(l.Server))
+				return err
+			}
+			lines := strings.Split(strings.TrimRight(l.Text, "\n"), "\n")
+			if number > 0 {
+				lines = lines[max(0, len(lines)-number):]
+			}
+			for _, line := range lines {
+				if _, err := fmt.Fprintln(o.sys.out, cells.Clean(line)); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().IntVarP(&number, "lines", "n", 0, "only the newest `N` lines (0: the last 64 KiB)")
+	return c
+}
+
 func (o *options) simulate() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
