@@ -35,6 +35,10 @@ func (f *fakeClient) Operate(_ context.Context, op api.Operation) (api.Accepted,
 
 func (f *fakeClient) Wait(context.Context, string) (cluster.Op, error) { return f.op, nil }
 
+func (f *fakeClient) ScriptLog(_ context.Context, group string) (api.ScriptLog, error) {
+	return api.ScriptLog{Group: group, Server: "node1", Text: "# start " + group + "\nlistening\x1b[2J\n# exit code 0\n"}, nil
+}
+
 func (f *fakeClient) Why(_ context.Context, group string) (string, error) {
 	return "online on node1 since 09:02:11: " + group + " is " + strings.Repeat("there ", 30), f.err
 }

@@ -109,9 +109,10 @@ type (
 		err   error
 	}
 	whyMsg struct {
-		of   *whyBox
-		text string
-		err  error
+		of    *whyBox
+		text  string
+		lines []string // not nil: of the script log
+		err   error
 	}
 	extraMsg struct {
 		label string

@@ -27,6 +27,7 @@ type Client interface {
 	Operate(ctx context.Context, op api.Operation) (api.Accepted, error)
 	Wait(ctx context.Context, id string) (cluster.Op, error)
 	Why(ctx context.Context, group string) (string, error)
+	ScriptLog(ctx context.Context, group string) (api.ScriptLog, error)
 	Foresee(ctx context.Context, what string) (cluster.Forecast, error)
 }
 

@@ -399,3 +399,27 @@ func TestPanes(t *testing.T) {
 		t.Errorf("enter: screen %d, server %s", d.screen, d.server)
 	}
 }
+
+// What a group's scripts have printed on this server is one key behind why; control
+// characters do not get through, and the next key closes.
+func TestScriptLogInWhy(t *testing.T) {
+	d := sit(cast(3))
+	d.opens("w")
+	if got := strings.Join(plain(d.model), "\n"); !strings.Contains(got, "l = log of its scripts here") {
+		t.Fatalf("no word of the log:\n%s", got)
+	}
+	d.opens("l")
+	got := strings.Join(plain(d.model), "\n")
+	for _, want := range []string{"SCRIPT LOG OF", "listening", "# exit code 0"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("lacks %q:\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "[2J") {
+		t.Errorf("an escape sequence got through:\n%s", got)
+	}
+	d.typed("l")
+	if d.dialog != nil {
+		t.Error("a key does not close it")
+	}
+}

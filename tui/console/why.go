@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -12,10 +13,11 @@ import (
 )
 
 // whyBox shows the cluster's sentence about a group: why it is where it is, and what
-// would bring it elsewhere.
+// would bring it elsewhere; and at a key what its scripts have printed here.
 type whyBox struct {
 	group string
-	text  string // "" until the answer comes
+	text  string   // "" until the answer comes
+	lines []string // of the group's script log, where that is shown instead
 	kind  picture.Kind
 }
 
@@ -36,9 +38,29 @@ func (m *model) askWhy() tea.Cmd {
 	}
 }
 
+// askLog asks for what the group's scripts have printed on this server.
+func (d *whyBox) askLog(m *model) tea.Cmd {
+	client, ctx := m.client, m.ctx
+	if client == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		ctx, cancel := bounded(ctx)
+		defer cancel()
+		l, err := client.ScriptLog(ctx, d.group)
+		lines := []string{} // not nil: it has been asked
+		if l.Text != "" {
+			lines = strings.Split(strings.TrimRight(l.Text, "\n"), "\n")
+		}
+		return whyMsg{of: d, lines: lines, err: err}
+	}
+}
+
 func (d *whyBox) answered(m *model, msg *whyMsg) {
 	var refused *api.Error
 	switch {
+	case msg.err == nil && msg.lines != nil:
+		d.lines = msg.lines
 	case msg.err == nil:
 		d.text = cells.Clean(msg.text)
 	case errors.As(msg.err, &refused):
@@ -50,8 +72,17 @@ func (d *whyBox) answered(m *model, msg *whyMsg) {
 
 func (d *whyBox) draw(m *model, w int) (title string, body, foot []string) {
 	title = bold(m.s(words.WhyTitle, m.th.cut(cells.Clean(d.group), w/2)))
-	foot = []string{"", dim(m.s(words.AnyKeyCloses))}
+	foot = []string{"", dim(m.s(words.AnyKeyCloses) + "   " + m.s(words.LShowsLog))}
 	switch {
+	case d.lines != nil:
+		title = bold(m.s(words.LogTitle, m.th.cut(cells.Clean(d.group), w/2)))
+		foot = []string{"", dim(m.s(words.AnyKeyCloses))}
+		for _, l := range d.lines[max(0, len(d.lines)-max(m.h-10, 3)):] {
+			body = append(body, m.th.cut(cells.Clean(l), w-1))
+		}
+		if len(d.lines) == 0 {
+			body = []string{dim(m.s(words.LogEmpty))}
+		}
 	case d.text == "":
 		body = []string{dim(m.s(words.WhyAsked))}
 	case d.kind == picture.Caution:
@@ -64,7 +95,11 @@ func (d *whyBox) draw(m *model, w int) (title string, body, foot []string) {
 
 // key closes the box; a key that is held down is no answer to what it has just opened.
 func (d *whyBox) key(m *model, k tea.KeyPressMsg) tea.Cmd {
-	if !k.IsRepeat {
+	switch {
+	case k.IsRepeat:
+	case k.String() == "l" && d.lines == nil:
+		return d.askLog(m)
+	default:
 		m.dialog = nil
 	}
 	return nil

@@ -205,6 +205,9 @@ const (
 	KeyShutdown
 	KeyShutdownCluster
 	KeyWhy
+	LShowsLog
+	LogTitle
+	LogEmpty
 	KeyServerActions
 	ReturnHint
 	ReturnIs
@@ -467,6 +470,9 @@ var table = [last][2]string{
 	KeyDisconnect:       {"disconnect", "サーバ切離し"},
 	KeyShutdown:         {"shut down", "サーバ停止"},
 	KeyShutdownCluster:  {"shut down all", "クラスタ停止"},
+	LShowsLog:           {"l = log of its scripts here", "l = スクリプトのログ"},
+	LogTitle:            {"SCRIPT LOG OF %s, HERE", "%s のスクリプトログ (このサーバ)"},
+	LogEmpty:            {"No script of it has run on this server.", "このサーバで実行されたスクリプトはありません。"},
 	KeyWhy:              {"why", "理由"},
 	KeyServerActions:    {"server actions", "サーバの操作"},
 	ReturnHint:          {"a %s return", "a %s 復帰"},
