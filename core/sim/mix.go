@@ -42,7 +42,7 @@ func Mix(seed uint64) Options {
 
 // Replay is the command that plays these options again.
 func (o Options) Replay() string {
-	text := fmt.Sprintf("go run ./core/sim/cmd/sim -n %d -seed %d -tie %s", o.Servers, o.Seed, o.Tie)
+	text := fmt.Sprintf("go run ./core/sim/cmd/sim -n %d -seed %d -tie %s", o.Servers, o.Seed, o.withDefaults().Tie)
 	if o.Aim != 0 {
 		text += fmt.Sprintf(" -aim %g", o.Aim)
 	}

@@ -73,6 +73,11 @@ func (w *world) strike(m moment, s *server) {
 		}
 		k = 2
 	}
+	if m == momentClaim && w.opt.Tie == TieRegister && w.dice.chance(0.3) {
+		// What it has just given away is forgotten before anybody lives by it.
+		w.wipeRegister()
+		return
+	}
 	switch k {
 	case 0:
 		w.partition(false)

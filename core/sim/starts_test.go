@@ -234,3 +234,33 @@ func TestDishonestForcedReturn(t *testing.T) {
 		}
 	}
 }
+
+// Goal: a register that forgets, just after it has given an epoch to one half, that it has,
+// does not give it to the other one: it knows the cluster no more, and the leader of the
+// other half, whose lease still runs, does not tell it of the old epoch. Method: two
+// servers are cut apart, and the register is wiped when the first claim has won; the same
+// with a register that answers clusters it does not know must go wrong.
+func TestRegisterWipedAfterTheClaim(t *testing.T) {
+	play := func(seed uint64, world WorldWeakness) *Violation {
+		w := scripted(t, Options{Servers: 2, Seed: seed, Tie: TieRegister, World: world})
+		w.bootAll()
+		w.until(t, 30*time.Second, "the first start", w.allWell)
+		w.pass(t, w.dice.between(0, 3*time.Second))
+		w.cut(w.linksOf(w.servers[0]), time.Hour)
+		w.eventually(10*time.Second, func() bool { return w.register.isAhead(1) })
+		w.pass(t, w.dice.between(0, 300*time.Millisecond))
+		w.wipeRegister()
+		w.runUntil(w.now + 15*time.Second)
+		return w.violation
+	}
+	noticed := false
+	for seed := uint64(1); seed <= 60; seed++ {
+		if v := play(seed, 0); v != nil {
+			t.Errorf("seed %d: %v", seed, v)
+		}
+		noticed = noticed || seed <= 20 && play(seed, EnrolAnyone) != nil
+	}
+	if !noticed {
+		t.Error("a register that gives an epoch away twice is not noticed")
+	}
+}

@@ -32,7 +32,7 @@ var caught = []weakened{
 	{name: "best-log", servers: 4, seeds: 100, options: Options{Tie: TieRegister, Aim: 0.5}},
 	{name: "voters-claim", servers: 2, seeds: 40, options: Options{Tie: TieRegister, Aim: 0.5}, live: true},
 	{name: "quiet", servers: 3, seeds: 150, options: Options{Tie: TieRegister, Aim: 0.5}},
-	{name: "own-term", servers: 3, seeds: 150, options: Options{Tie: TieRegister, Aim: 0.5}},
+	{name: "own-term", servers: 4, from: 20, seeds: 300, options: Options{Aim: 0.5}},
 	{name: "reborn", servers: 3, seeds: 40, options: Options{Tie: TieRegister, Aim: 0.5}, live: true},
 	{name: "odd", servers: 3, seeds: 3, scene: &sceneOdd, live: true},
 	{name: "farewell", servers: 2, seeds: 3, scene: &sceneFarewell, live: true},
