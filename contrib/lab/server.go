@@ -97,8 +97,13 @@ func (s *Server) off(what string) error {
 func (s *Server) Boot() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.life != nil {
-		return fmt.Errorf("boot %s: it is on already", s.Name)
+	if l := s.life; l != nil {
+		select {
+		case <-l.done:
+			s.cut(l) // it has just gone off by itself, and wentOff has not come to it yet
+		default:
+			return fmt.Errorf("boot %s: it is on already", s.Name)
+		}
 	}
 	run, boot := filepath.Join(s.dir, "run"), filepath.Join(s.dir, "boot_id")
 	if err := os.RemoveAll(run); err != nil {
