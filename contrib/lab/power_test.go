@@ -81,8 +81,7 @@ func TestPowerOff(t *testing.T) {
 		p.take("A", "hold.stop."+victim)
 		p.outcome(r, cluster.OpDone)
 		wait()
-		p.poweredOff(victim)
-		p.WaitServer(victim, cluster.ServerStopped)
+		p.poweredOff(victim) // (one of three is left, which may not decide anything)
 	})
 	p.scenario("the cluster, one server detached", func() {
 		p.do(op(cluster.VerbDisconnect, "", "server3"))
