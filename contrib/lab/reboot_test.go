@@ -101,8 +101,11 @@ done`)
 	if got := run(t, s, isThere); got != "gone" {
 		t.Errorf("A's process is still %s with the server online", got)
 	}
-	if text, _ := os.ReadFile(s.LogPath("batond")); !strings.Contains(string(text), "it is cleared first") {
-		t.Errorf("the log of batond does not say that it cleared:\n%s", text)
+	// batond asks for it, or its new guard has been there first: it finds the session
+	// of the one before in the page as soon as it runs.
+	text, _ := os.ReadFile(s.LogPath("batond"))
+	if !strings.Contains(string(text), "it is cleared first") && !strings.Contains(string(text), "is over and cleared within") {
+		t.Errorf("neither batond nor its guard says in the log that it cleared:\n%s", text)
 	}
 	c.Verify()
 }
