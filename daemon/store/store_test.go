@@ -414,7 +414,8 @@ func TestInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Open(dir, Config{Done: func(uint64) {}, Fail: func(error) {}})
-	want := fmt.Sprintf("in use by process %d (store.test); stop that one first", cmd.Process.Pid)
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid)) // as the test binary is called today
+	want := fmt.Sprintf("in use by process %d (%s); stop that one first", cmd.Process.Pid, strings.TrimSpace(string(comm)))
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
 	}
