@@ -220,6 +220,28 @@ func TestUsersAreKilled(t *testing.T) {
 	}
 }
 
+// Goal: on a machine where looking for the users takes long, they are killed no later.
+func TestLongLook(t *testing.T) {
+	need(t)
+	point := filepath.Join(t.TempDir(), "data")
+	mount(t, "a", point, "tmpfs", 0)
+	cmd := holder(t, "cwd", point)
+	c := New([]string{point})
+	for range 3 { // the first kills, the second at the latest finds it gone
+		if c.clear(func(left []busy) []user {
+			defer time.Sleep(2 * killPatience)
+			return c.users(left)
+		}) == nil {
+			break
+		}
+	}
+	if mounted(t, point) != 0 {
+		t.Error("still mounted")
+	}
+	_ = cmd.Process.Kill() // no more than it should have got
+	_ = cmd.Wait()
+}
+
 // Goal: what is in use by those who are not to be killed is not off, it says by whom,
 // and it stays mounted under its name: no lazy unmount.
 func TestSpared(t *testing.T) {
