@@ -22,6 +22,7 @@ func TestNext(t *testing.T) {
 	here := func(s int, inc uint64) Presence { return Presence{ID: id(s, inc), Heard: true, CaughtUp: true} }
 	behind := func(s int, inc uint64) Presence { return Presence{ID: id(s, inc), Heard: true} }
 	gone := func(s int, inc uint64) Presence { return Presence{ID: id(s, inc), Gone: true} }
+	sealed := func(s int, inc uint64) Presence { return Presence{ID: id(s, inc), Sealed: true} }
 	v := func(ids ...RaftID) []RaftID { return ids }
 	for _, tc := range []struct {
 		name    string
@@ -42,6 +43,9 @@ func TestNext(t *testing.T) {
 		{"three become one", Members{Voters: v(id(1, 1), id(2, 1), id(3, 1))}, []Presence{here(1, 1), gone(2, 1), gone(3, 1)}, false, Change{Remove, id(2, 1)}},
 		{"two become one", Members{Voters: v(id(1, 1), id(2, 1))}, []Presence{here(1, 1), gone(2, 1)}, false, Change{Remove, id(2, 1)}},
 		{"four become three", Members{Voters: v(id(1, 1), id(2, 1), id(3, 1), id(4, 1))}, []Presence{here(1, 1), here(2, 1), here(3, 1), gone(4, 1)}, false, Change{Remove, id(4, 1)}},
+		{"of three one has sealed", Members{Voters: v(id(1, 1), id(2, 1), id(3, 1))}, []Presence{here(1, 1), here(2, 1), sealed(3, 1)}, false, Change{Remove, id(3, 1)}},
+		{"and is back under a new id", Members{Voters: v(id(1, 1), id(2, 1))}, []Presence{here(1, 1), here(2, 1), behind(3, 2)}, false, Change{AddLearner, id(3, 2)}},
+		{"a learner has sealed", Members{v(id(1, 1), id(2, 1)), v(id(3, 1))}, []Presence{here(1, 1), here(2, 1), sealed(3, 1)}, false, Change{Remove, id(3, 1)}},
 		{"the last voter stays", Members{Voters: v(id(1, 1))}, []Presence{gone(1, 1)}, true, Change{}},
 		{"self is never removed", Members{Voters: v(id(1, 1), id(2, 1))}, []Presence{gone(1, 1), here(2, 1)}, true, Change{}},
 		{"log lost: the new id learns first", Members{Voters: v(id(1, 1), id(2, 1), id(3, 1))}, []Presence{here(1, 1), here(2, 1), behind(3, 2)}, false, Change{AddLearner, id(3, 2)}},

@@ -26,6 +26,8 @@ type Presence struct {
 	Heard bool
 	// Gone: it has no session, and is silent for T or ends in order.
 	Gone bool
+	// Sealed: it has sealed this epoch, so that its vote counts for nothing (D8).
+	Sealed bool
 	// Age is how long ago it was heard last. Of several that are gone, the one silent
 	// for longest is removed first: the others may still be there to agree.
 	Age time.Duration
@@ -58,7 +60,8 @@ type Change struct {
 // is missing for as short as possible. A voter that is gone is removed, but without
 // a tie-breaker never so that an odd number becomes an even one and stays it (D10):
 // three voters with one down tolerate exactly as much as two, and the third may come
-// back. Two that are gone are removed one after the other.
+// back. Two that are gone are removed one after the other. One that has sealed is removed
+// in any case: it comes back under a new id, and not before.
 func Next(m Members, self RaftID, servers []Presence, tiebreaker bool) Change {
 	at := func(r RaftID) Presence {
 		if n := r.Server(); n >= 1 && n <= len(servers) {
@@ -67,7 +70,7 @@ func Next(m Members, self RaftID, servers []Presence, tiebreaker bool) Change {
 		return Presence{Gone: true}
 	}
 	for _, l := range m.Learners {
-		if p := at(l); p.ID != 0 && p.ID != l || p.Gone {
+		if p := at(l); p.ID != 0 && p.ID != l || p.Gone || p.Sealed {
 			return Change{Remove, l}
 		}
 	}
@@ -89,7 +92,9 @@ func Next(m Members, self RaftID, servers []Presence, tiebreaker bool) Change {
 	}
 	var gone []RaftID
 	for _, v := range m.Voters {
-		if v != self && at(v).Gone {
+		if p := at(v); v != self && p.Sealed && p.ID == v {
+			return Change{Remove, v}
+		} else if v != self && p.Gone {
 			gone = append(gone, v)
 		}
 	}

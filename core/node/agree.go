@@ -113,7 +113,8 @@ func (n *Node) tryAgree() {
 		}
 	}
 	best, seal := n.chosen()
-	if best == 0 || !n.areSealed(seal.Voters) || n.half.top.Number > n.id.Epoch.Number && n.half.top.Founder != best {
+	number := n.nextNumber(best)
+	if best == 0 || !n.areSealed(seal.Voters) || number == 0 {
 		return
 	}
 	if best != n.id.Raft {
@@ -133,7 +134,28 @@ func (n *Node) tryAgree() {
 		}
 		sup = max(sup, w.supported)
 	}
-	n.found(epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}, sup)
+	n.found(epoch.ID{Number: number, Founder: n.id.Raft}, sup)
+}
+
+// nextNumber is the number of the epoch that best may found by agreement: the next one,
+// or 0 where the register has given that to somebody who may found it yet. Where its
+// owner cannot any more, because it has yielded before it heard that its claim had won,
+// or has lost its log, nobody ever will, and best founds the one after it.
+func (n *Node) nextNumber(best epoch.RaftID) uint64 {
+	next, top := n.id.Epoch.Number+1, n.half.top
+	owner, isOver := top.Founder.Server(), false
+	switch {
+	case top.Number < next, top == epoch.ID{Number: next, Founder: best}:
+		return next
+	case owner == n.cfg.Self:
+		isOver = top.Founder != n.id.Raft || n.nextID.Yield != 0
+	case owner >= 1 && owner < len(n.peers):
+		isOver = n.cannotFound(top.Founder)
+	}
+	if top.Number == next && isOver {
+		return next + 1
+	}
+	return 0
 }
 
 // areSealed reports whether each of these has sealed, or has lost its log: who is heard

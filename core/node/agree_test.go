@@ -70,3 +70,35 @@ func TestYieldedNeverFounds(t *testing.T) {
 		t.Error("it founds epoch 5")
 	}
 }
+
+// Goal: an agreement does not wait for a claim that nobody can carry out any more. Server
+// 2's claim has won, but it never heard so, and it has yielded to server 1 meanwhile.
+func TestAgreeBesideTheRegister(t *testing.T) {
+	one, two, three := epoch.NewRaftID(1, 9), epoch.NewRaftID(2, 9), epoch.NewRaftID(3, 9)
+	for _, tc := range []struct {
+		name       string
+		top        epoch.ID
+		twoYielded epoch.RaftID
+		twoLost    bool
+		want       uint64
+	}{
+		{"the register knows nothing", epoch.ID{}, one, false, 5},
+		{"the register is at this epoch", epoch.ID{Number: 4, Founder: two}, one, false, 5},
+		{"the next one is ours", epoch.ID{Number: 5, Founder: one}, one, false, 5},
+		{"its owner may found it", epoch.ID{Number: 5, Founder: two}, 0, false, 0},
+		{"its owner has yielded", epoch.ID{Number: 5, Founder: two}, one, false, 6},
+		{"its owner has yielded to another one", epoch.ID{Number: 5, Founder: two}, three, false, 6},
+		{"its owner has lost its log", epoch.ID{Number: 5, Founder: two}, 0, true, 6},
+		{"its owner is not in the configuration", epoch.ID{Number: 5, Founder: epoch.NewRaftID(7, 9)}, one, false, 0},
+		{"it is further", epoch.ID{Number: 6, Founder: two}, one, false, 0},
+	} {
+		n := sealedNode(t, nil, map[int]epoch.RaftID{2: tc.twoYielded, 3: one})
+		n.half.top = tc.top
+		if tc.twoLost {
+			n.peers[2].life.Raft = epoch.NewRaftID(2, 10)
+		}
+		if got := n.nextNumber(one); got != tc.want {
+			t.Errorf("%s: founds epoch %d, want %d", tc.name, got, tc.want)
+		}
+	}
+}

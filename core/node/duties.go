@@ -233,10 +233,11 @@ func (n *Node) changeMembers() {
 		p := &n.peers[s]
 		sealed := n.half.seals[s].id == p.life.Raft && p.life.Raft != 0
 		pr := epoch.Presence{ID: p.life.Raft, Heard: n.hearsUs(s) && !sealed && !p.leaving, Age: n.silentFor(s)}
+		pr.Sealed = sealed
 		pr.CaughtUp = progress[uint64(p.life.Raft)].Match+caughtUpWithin >= n.applied
 		if srv := n.state.Server(n.cfg.Servers[s-1]); srv != nil {
 			silent := n.silentFor(s) >= n.p.Timeout && n.now.Mono.Sub(n.lead.since) >= n.p.Timeout
-			pr.Gone = sealed || srv.Session == 0 && (silent || n.isEnding(p))
+			pr.Gone = srv.Session == 0 && (silent || n.isEnding(p))
 		}
 		there[s-1] = pr
 	}

@@ -216,8 +216,14 @@ func (n *Node) trySeal() {
 	// Where a peer has sealed there is no going back, and its seal may be of no use
 	// without this one; to claim is another thing.
 	// And where all servers are there, and have no leader for long, they agree (D12).
-	sealed := n.leader() == 0 && (n.sealedPeer() || n.allAreHere() && n.now.Mono.Sub(max(n.support.Last, n.start)) > agreeAfter*n.p.Timeout)
-	if !n.cfg.Tiebreaker || n.forced != nil || !n.mayAskWeak() && !sealed || n.rn == nil || n.busy || n.id.Sealed || n.leave != nil || len(n.members.Voters) == 0 && !sealed || n.isStuck() {
+	// Without a tie-breaker nobody seals but one that is forced, or that must agree with
+	// such a one.
+	forLong := n.allAreHere() && n.now.Mono.Sub(max(n.support.Last, n.start)) > agreeAfter*n.p.Timeout
+	sealed := n.leader() == 0 && (n.sealedPeer() || forLong)
+	if !n.cfg.Tiebreaker {
+		sealed = sealed && n.sealedPeer() && forLong
+	}
+	if !n.cfg.Tiebreaker && !sealed || n.forced != nil || !n.mayAskWeak() && !sealed || n.rn == nil || n.busy || n.id.Sealed || n.leave != nil || len(n.members.Voters) == 0 && !sealed || n.isStuck() {
 		return
 	}
 	last := n.support.Last
@@ -318,7 +324,7 @@ func (n *Node) hearSeal(m Message) {
 // those that vote in the configurations of the own one, if they are at least half of
 // each. Whoever may not claim asks whether an earlier claim of its own has won.
 func (n *Node) tryClaim() {
-	if !n.id.Sealed || n.forced != nil || n.half.founded || n.sealing || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/askAgain {
+	if !n.cfg.Tiebreaker || !n.id.Sealed || n.forced != nil || n.half.founded || n.sealing || n.now.Mono.Sub(n.half.asked) < n.p.Timeout/askAgain {
 		return
 	}
 	if n.nextID.Yield != 0 || !n.mayAskWeak() {

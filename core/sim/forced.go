@@ -21,7 +21,7 @@ func (w *world) forceSome() {
 		}
 	}
 	w.fault(s, "forced return", "")
-	w.peace, w.forced = true, true
+	w.peace, w.forced, w.forcing = true, true, s
 	w.net.calm()
 	for _, o := range w.servers {
 		if o != s {
@@ -63,7 +63,7 @@ func (w *world) awaitUnited(until time.Duration) {
 			w.awaitUnited(until)
 			return
 		}
-		w.peace = false
+		w.peace, w.forcing = false, nil
 	})
 }
 

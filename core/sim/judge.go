@@ -87,8 +87,14 @@ func (j *judge) enters(s *server, v *node.View) {
 		if j.forks {
 			parent = s.had // it may have founded from what it had of an earlier line
 		}
-		j.lines[e] = line{parent: parent, base: v.State.Index}
-		s.had = e
+		base := v.State.Index
+		if s == j.w.forcing {
+			// The rest of its log may never have been agreed on, while others that are
+			// off now have agreed on something else: that is what the operator gives up.
+			base = min(base, s.hadAt)
+		}
+		j.lines[e] = line{parent: parent, base: base}
+		s.had, s.hadAt = e, v.State.Index
 		j.epochs = append(j.epochs, e)
 		j.w.stats.Foundings++
 	}
@@ -200,7 +206,7 @@ func (j *judge) view(s *server, l *life, v *node.View) {
 	if st.Index < l.lastIndex {
 		j.w.break_(BrokenHistory, "%s goes back from index %d to %d", s.name, l.lastIndex, st.Index)
 	}
-	l.lastIndex, s.had = st.Index, s.line
+	l.lastIndex, s.had, s.hadAt = st.Index, s.line, st.Index
 	d, at := digest(st), place{l.line, st.Index}
 	if r, ok := lookUp(j, j.history, at); !ok {
 		j.history[at] = record{d, s, j.w.now}

@@ -35,7 +35,9 @@ type server struct {
 	away bool
 	// line is the epoch that its node was last seen to be in.
 	line epoch.ID
-	had  epoch.ID // that of the newest state it was seen to have
+	// had is that of the newest state it was seen to have, and hadAt the state's index.
+	had   epoch.ID
+	hadAt uint64
 	// interrupted counts the groups that the guard has cleared here.
 	interrupted int
 

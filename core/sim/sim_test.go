@@ -146,6 +146,11 @@ func TestFormerSeeds(t *testing.T) {
 				o.Forced = true
 			case word == "late":
 				o.Late = true
+			case strings.HasPrefix(word, "aim="):
+				var err error
+				if o.Aim, err = strconv.ParseFloat(word[len("aim="):], 64); err != nil {
+					t.Fatalf("testdata/seeds.txt: %q: %v", lines.Text(), err)
+				}
 			default:
 				t.Fatalf("testdata/seeds.txt: %q: no word %q", lines.Text(), word)
 			}

@@ -185,6 +185,40 @@ func TestForcedReturn(t *testing.T) {
 	}
 }
 
+// Goal: a forced return that ends after it has sealed, because batond is killed, leaves
+// nobody out: the others boot and go on with or without that server, and take it in again.
+func TestForcedReturnCutShort(t *testing.T) {
+	for _, tie := range Ties() {
+		for servers := 2; servers <= 5; servers++ {
+			w := scripted(t, Options{Servers: servers, Seed: uint64(servers), Tie: tie, Forced: true})
+			w.bootAll()
+			w.until(t, 30*time.Second, "the first start", w.allWell)
+			w.pass(t, 2*time.Second)
+			s := w.any()
+			for _, o := range w.servers {
+				if o != s {
+					o.powerOff()
+				}
+				w.register.down[o.number] = true
+			}
+			w.pass(t, 10*time.Second)
+			w.force(s)
+			w.forced = true
+			for !s.seen.sealed {
+				w.runUntil(w.now + time.Millisecond)
+			}
+			s.crash()
+			for _, o := range w.servers {
+				w.after(w.dice.between(0, 5*time.Second), o.boot)
+			}
+			w.pass(t, 5*time.Second)
+			clear(w.register.down)
+			w.careUntilWell(t, 60*time.Second)
+			t.Logf("%s, %d servers: epoch %d", tie, servers, s.line.Number)
+		}
+	}
+}
+
 // Goal: what a dishonest forced return does, and that it ends: both servers are forced
 // while both run, so every group has two carriers; that is what the promise excludes,
 // and is counted here. When they hear each other one history gives up at once, says so

@@ -52,6 +52,8 @@ type world struct {
 	// peace: an operator forces a server to return, and nothing else happens.
 	peace  bool
 	forced bool // it has happened
+	// forcing is the server that an operator lets go on alone, until all are back.
+	forcing *server
 	// healed: the faults are over.
 	healed bool
 
