@@ -197,16 +197,15 @@ func (m *machine) takeOver(nc *node.Config, known bool, log *slog.Logger) error 
 // openNetwork opens what carries messages: streams first, for a heartbeat that is
 // heard again makes them dial.
 func (m *machine) openNetwork(c *conf.Config, id identity, keys []conf.Key, log *slog.Logger, tidy *cleanup) (err error) {
-	pc := peerConfig(c, id, keys)
-	pc.Log, pc.Deliver = log, m.loop.stream
+	ends := ends(c, id, keys)
+	pc := peer.Config{Ends: ends, Timeout: c.Heartbeat.Timeout.D(), Deliver: m.loop.stream, Log: log}
 	if m.peers, err = peer.New(pc); err != nil {
 		return err
 	}
 	tidy.add("streams", func() error { m.peers.Close(); return nil })
 
 	m.notes = newPathNotes(c, id, func(e *cluster.Event) { m.loop.offer(node.Input{Note: e}) })
-	hc := heartbeatConfig(c, id, keys)
-	hc.Log, hc.Deliver = log, m.loop.packet
+	hc := heartbeat.Config{Ends: ends, Round: timesOf(c).Round, Deliver: m.loop.packet, Log: log}
 	hc.Changed = func(ch heartbeat.Change) {
 		if ch.OK {
 			m.peers.Kick(ch.From)

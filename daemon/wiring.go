@@ -13,8 +13,7 @@ import (
 	"baton/core/node"
 	"baton/daemon/cgroup"
 	"baton/daemon/guard"
-	"baton/daemon/heartbeat"
-	"baton/daemon/peer"
+	"baton/daemon/link"
 	"baton/daemon/resource/floatingip"
 	"baton/daemon/runner"
 )
@@ -134,40 +133,22 @@ func watchedIPs(c *conf.Config) map[string][]floatingip.Spec {
 	return out
 }
 
-// endpoints are the heartbeat paths: by path, everybody's address.
-func endpoints(c *conf.Config, id identity) []heartbeat.Path {
+// ends are the servers and the networks between them: by path, everybody's address.
+func ends(c *conf.Config, id identity, keys []conf.Key) link.Ends {
+	e := link.Ends{Cluster: c.Cluster.Name, Keys: secrets(keys), Self: id.self, Servers: serverNames(c), Port: uint16(c.Cluster.Port)}
 	self := id.self - 1
-	var out []heartbeat.Path
 	for j := range c.Servers {
 		if j == self {
 			continue
 		}
 		for k, p := range c.Paths(self, j) {
-			if k == len(out) {
-				out = append(out, heartbeat.Path{Name: p.Name, Local: p.Local, Remote: make([]netip.Addr, len(c.Servers))})
+			if k == len(e.Paths) {
+				e.Paths = append(e.Paths, link.Path{Name: p.Name, Local: p.Local, Remote: make([]netip.Addr, len(c.Servers))})
 			}
-			out[k].Remote[j] = p.Remote
+			e.Paths[k].Remote[j] = p.Remote
 		}
 	}
-	return out
-}
-
-func heartbeatConfig(c *conf.Config, id identity, keys []conf.Key) heartbeat.Config {
-	return heartbeat.Config{
-		Cluster: c.Cluster.Name, Keys: secrets(keys), Self: id.self, Servers: serverNames(c),
-		Paths: endpoints(c, id), Port: uint16(c.Cluster.Port), Round: timesOf(c).Round,
-	}
-}
-
-func peerConfig(c *conf.Config, id identity, keys []conf.Key) peer.Config {
-	out := peer.Config{
-		Cluster: c.Cluster.Name, Keys: secrets(keys), Self: id.self, Servers: serverNames(c),
-		Port: uint16(c.Cluster.Port), Timeout: c.Heartbeat.Timeout.D(),
-	}
-	for _, p := range endpoints(c, id) {
-		out.Paths = append(out.Paths, peer.Path(p))
-	}
-	return out
+	return e
 }
 
 func secrets(keys []conf.Key) [][]byte {

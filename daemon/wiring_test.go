@@ -17,6 +17,7 @@ import (
 	"baton/daemon/cgroup"
 	"baton/daemon/guard"
 	"baton/daemon/heartbeat"
+	"baton/daemon/link"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -80,13 +81,13 @@ func TestWiring(t *testing.T) {
 		t.Errorf("rules = %+v", rules)
 	}
 	addr := netip.MustParseAddr
-	want := []heartbeat.Path{
+	want := []link.Path{
 		{Name: "lan1", Local: addr("192.0.2.2"), Remote: []netip.Addr{addr("192.0.2.1"), {}, addr("192.0.2.3")}},
 		{Name: "lan2", Local: addr("192.0.3.2"), Remote: []netip.Addr{addr("192.0.3.1"), {}, addr("192.0.3.3")}},
 		{Name: "public", Local: addr("198.51.100.2"), Remote: []netip.Addr{addr("198.51.100.1"), {}, addr("198.51.100.3")}},
 	}
 	id := identity{self: 2, name: "s2"}
-	if d := cmp.Diff(want, endpoints(c, id), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
+	if d := cmp.Diff(want, ends(c, id, nil).Paths, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
 		t.Errorf("paths (-want +got):\n%s", d)
 	}
 	nc := nodeConfig(c, id)
@@ -113,8 +114,8 @@ func TestWiring(t *testing.T) {
 	if got := handOverLimit(c); got < 2*30*time.Minute {
 		t.Errorf("hand-over limit = %v, shorter than B's scripts may take", got)
 	}
-	if pc := peerConfig(c, id, nil); len(pc.Paths) != 3 || pc.Paths[2].Name != "public" {
-		t.Errorf("peer config = %+v", pc)
+	if e := ends(c, id, nil); len(e.Paths) != 3 || e.Paths[2].Name != "public" {
+		t.Errorf("ends = %+v", e)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"baton/contrib/lab"
 	"baton/core/node"
 	"baton/daemon/heartbeat"
+	"baton/daemon/link"
 )
 
 // Goal: somebody on the public LAN, without the cluster key, can neither stop a group
@@ -56,7 +57,7 @@ func TestAttack(t *testing.T) {
 	}
 	a.replay(recorded)
 	a.forge(recorded)
-	a.foreign("another key", []byte(conf.GenerateKey())[:heartbeat.MinKey], "lab")
+	a.foreign("another key", []byte(conf.GenerateKey())[:link.MinKey], "lab")
 	key, err := conf.LoadKeys(c.Dir() + "/cluster.key")
 	must(t, err)
 	a.foreign("another cluster", key[0].Bytes(), "payroll")
@@ -139,12 +140,14 @@ func (a *attacker) foreign(what string, key []byte, clusterName string) {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	deliver := func(node.Packet) bool { a.Errorf("%s: a packet of the cluster could be opened", what); return true }
+	ends := link.Ends{
+		Cluster: clusterName, Keys: [][]byte{key}, Self: 2, Servers: names, Port: conf.DefaultPort,
+		Paths: []link.Path{{Name: lab.Public, Local: lab.Client, Remote: remote}},
+	}
 	var beats *heartbeat.Heartbeat
 	must(a.T, a.ClientDo(func() (err error) {
 		beats, err = heartbeat.New(heartbeat.Config{
-			Cluster: clusterName, Keys: [][]byte{key}, Self: 2, Servers: names, Port: conf.DefaultPort, Round: 100 * time.Millisecond,
-			Paths:   []heartbeat.Path{{Name: lab.Public, Local: lab.Client, Remote: remote}},
-			Deliver: deliver, Log: quiet,
+			Ends: ends, Round: 100 * time.Millisecond, Deliver: deliver, Log: quiet,
 		})
 		return err
 	}))

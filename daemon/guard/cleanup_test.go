@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"baton/daemon/resource/nettest"
+	"baton/daemon/nettest"
 )
 
 func (b *bench) cleanup() (string, error) {

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"baton/daemon/guard/page"
-	"baton/daemon/resource/nettest"
+	"baton/daemon/nettest"
 )
 
 // No guard of these tests reboots anything: it writes a line beside its page. (Package

@@ -19,7 +19,7 @@ import (
 	"baton/core/lease"
 	"baton/daemon/cgroup"
 	"baton/daemon/guard/page"
-	"baton/daemon/resource/nettest"
+	"baton/daemon/nettest"
 )
 
 func TestMain(m *testing.M) {

@@ -20,7 +20,7 @@ import (
 	"baton/daemon/guard/mounts"
 	"baton/daemon/guard/page"
 	"baton/daemon/guard/reboot"
-	"baton/daemon/resource/nettest"
+	"baton/daemon/nettest"
 )
 
 const ownMountsEnv = "BATON_TEST_OWN_MOUNTS"

@@ -1,11 +1,5 @@
 package heartbeat
 
-import (
-	"log/slog"
-	"sync"
-	"time"
-)
-
 // drop is why a datagram was not sent or not delivered.
 type drop int
 
@@ -39,48 +33,3 @@ var dropNames = [dropKinds]string{
 }
 
 func (d drop) String() string { return dropNames[d] }
-
-// logEvery is how often one reason is logged at most. A flood of forged datagrams is
-// one line a minute.
-const logEvery = time.Minute
-
-// drops counts and logs them. The zero value with a log is ready.
-type drops struct {
-	log *slog.Logger
-	mu  sync.Mutex
-	n   [dropKinds]struct {
-		total  uint64
-		logged uint64 // total when it was logged last
-		at     time.Time
-	}
-}
-
-// count counts one drop. Sending to an unreachable address is not logged here: each
-// destination has its own line (path.go).
-func (d *drops) count(why drop, path string, args ...any) {
-	d.mu.Lock()
-	c := &d.n[why]
-	c.total++
-	now := time.Now()
-	var since uint64
-	if why != dropUnreachable && why != dropNoSocket && (c.at.IsZero() || now.Sub(c.at) >= logEvery) {
-		since, c.logged, c.at = c.total-c.logged, c.total, now
-	}
-	d.mu.Unlock()
-	if since > 0 {
-		d.log.Warn("heartbeats dropped", append([]any{"reason", why.String(), "path", path, "count", since}, args...)...)
-	}
-}
-
-// counts returns the reasons that have occurred.
-func (d *drops) counts() map[string]uint64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	counts := make(map[string]uint64)
-	for why, c := range d.n {
-		if c.total > 0 {
-			counts[drop(why).String()] = c.total
-		}
-	}
-	return counts
-}

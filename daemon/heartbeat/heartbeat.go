@@ -18,36 +18,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
 	"baton/core/node"
+	"baton/daemon/link"
 	"baton/daemon/wire"
 )
 
-// Bounds.
-const (
-	// MaxPaths is how many paths fit the bits of node.Message.Hears.
-	MaxPaths = 8
-	// MinKey is the shortest cluster key, in bytes.
-	MinKey = 32
-	// lostRounds: a path on which nothing came for so many rounds is lost. One or
-	// two datagrams are lost on any network now and then.
-	lostRounds = 3
-)
+// lostRounds: a path on which nothing came for so many rounds is lost. One or two
+// datagrams are lost on any network now and then.
+const lostRounds = 3
 
-// Config is what New needs. All servers must agree on everything but Self, Local and
-// what follows Round.
+// Config is what New needs. All servers must have the same Round.
 type Config struct {
-	Cluster string
-	// Keys are the cluster keys, each of MinKey bytes or more. The first one seals,
-	// all of them open: that is how a key is changed without a silence.
-	Keys    [][]byte
-	Self    int      // number of this server, 1 to len(Servers)
-	Servers []string // names; for the log
-	Paths   []Path   // in the order of the configuration: a path's index crosses the wire
-	Port    uint16   // UDP, the same everywhere
+	link.Ends // the port is of UDP; the first key seals, all of them open
 	// Round is the time between two heartbeats of a server. It only measures when a
 	// path is lost.
 	Round time.Duration
@@ -59,15 +44,6 @@ type Config struct {
 	// ceases to work. It is called by the package's goroutines and must not wait.
 	Changed func(Change)
 	Log     *slog.Logger // nil: slog.Default()
-}
-
-// Path is one network and everybody's address on it.
-type Path struct {
-	Name  string
-	Local netip.Addr
-	// Remote are the addresses by server (index: number - 1). The entry of this
-	// server is ignored; the zero Addr is a server that is not on this path.
-	Remote []netip.Addr
 }
 
 // Change is a directed path that has begun or ceased to work.
@@ -82,7 +58,7 @@ type Heartbeat struct {
 	log    *slog.Logger
 	paths  []*path
 	opener *opener
-	drops  drops
+	drops  link.Drops[drop]
 
 	// sending guards what follows: sequence numbers must never be used twice.
 	sending sync.Mutex
@@ -104,7 +80,7 @@ func New(cfg Config) (*Heartbeat, error) {
 		cfg.Log = slog.Default()
 	}
 	h := &Heartbeat{cfg: cfg, log: cfg.Log}
-	h.drops.log = cfg.Log
+	h.drops.Log, h.drops.What = cfg.Log, "heartbeats dropped"
 	var err error
 	if h.sealer, err = newSealer(cfg.Keys[0], newSalt(), cfg.Cluster, cfg.Self); err != nil {
 		return nil, fmt.Errorf("heartbeat: %w", err)
@@ -124,44 +100,15 @@ func New(cfg Config) (*Heartbeat, error) {
 	return h, nil
 }
 
-// check refuses what cannot work. It makes no copy of what the slices hold.
+// check refuses what cannot work.
 func check(c *Config) error {
-	switch n := len(c.Servers); {
-	case n < 2 || n > wire.MaxServer:
-		return fmt.Errorf("%d servers: not in 2 to %d", n, wire.MaxServer)
-	case c.Self < 1 || c.Self > n:
-		return fmt.Errorf("self: %d is not in 1 to %d", c.Self, n)
-	case len(c.Paths) < 1 || len(c.Paths) > MaxPaths:
-		return fmt.Errorf("%d paths: not in 1 to %d", len(c.Paths), MaxPaths)
-	case len(c.Keys) == 0:
-		return errors.New("no cluster key")
-	case c.Port == 0:
-		return errors.New("port 0: must be the same on all servers")
+	switch err := c.Check(); {
+	case err != nil:
+		return err
 	case c.Round <= 0:
 		return fmt.Errorf("round: %v is not positive", c.Round)
 	case c.Deliver == nil:
 		return errors.New("Config.Deliver is nil")
-	}
-	for i, k := range c.Keys {
-		if len(k) < MinKey {
-			return fmt.Errorf("cluster key %d: %d bytes is below %d", i+1, len(k), MinKey)
-		}
-	}
-	for _, p := range c.Paths {
-		if !p.Local.IsValid() || p.Local.Zone() != "" || p.Local.IsUnspecified() || p.Local.Is4In6() {
-			return fmt.Errorf("path %s: address %v: name one address, without a zone and not mapped", p.Name, p.Local)
-		}
-		if len(p.Remote) != len(c.Servers) {
-			return fmt.Errorf("path %s: %d addresses for %d servers", p.Name, len(p.Remote), len(c.Servers))
-		}
-		for i, r := range p.Remote {
-			if i+1 == c.Self || !r.IsValid() {
-				continue
-			}
-			if r.Is4() != p.Local.Is4() || r.Zone() != "" || r.Is4In6() {
-				return fmt.Errorf("path %s: address %v of %s: not of the kind of %v", p.Name, r, c.Servers[i], p.Local)
-			}
-		}
 	}
 	return nil
 }
@@ -179,7 +126,7 @@ func (h *Heartbeat) Send(msgs []node.Message) {
 		}
 		var err error
 		if h.plain, err = wire.Append(h.plain[:0], m); err != nil || m.To > len(h.cfg.Servers) {
-			h.drops.count(dropUnsendable, "", "to", m.To, "err", err)
+			h.drops.Count(dropUnsendable, "to", m.To, "err", err)
 			continue
 		}
 		for _, p := range h.paths {

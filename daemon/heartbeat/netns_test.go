@@ -1,51 +1,21 @@
 package heartbeat
 
 import (
-	"errors"
 	"net/netip"
-	"os"
-	"os/exec"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"baton/core/node"
+	"baton/daemon/link"
+	"baton/daemon/nettest"
 
 	"github.com/vishvananda/netlink"
 )
 
-const netnsEnv = "BATON_HEARTBEAT_TEST_NETNS"
-
-// inNetns runs the calling test again, in a process with a network of its own, and
-// reports whether this is that process. It needs no privilege: the process is root
-// in a user namespace of its own.
-func inNetns(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(netnsEnv) != "" {
-		return true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), netnsEnv+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EACCES) {
-		t.Skipf("this kernel does not let us make a user namespace: %v", err)
-	}
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Fatalf("in a network of its own: %v\n%s", err, out)
-	}
-	return false
-}
-
 // batond may start before its network is up, and addresses come and go: the paths
 // follow without anything being opened again.
 func TestAddressComesAndGoes(t *testing.T) {
-	if !inNetns(t) {
+	if !nettest.Again(t) {
 		return
 	}
 	lo, err := netlink.LinkByName("lo")
@@ -121,7 +91,7 @@ func TestAddressComesAndGoes(t *testing.T) {
 // A kernel that cannot send (here: nobody answers ARP, and the socket's buffer is
 // full of datagrams that wait for it) never makes Send wait.
 func TestSendNeverWaits(t *testing.T) {
-	if !inNetns(t) {
+	if !nettest.Again(t) {
 		return
 	}
 	attrs := netlink.NewLinkAttrs()
@@ -149,7 +119,7 @@ func TestSendNeverWaits(t *testing.T) {
 	b := newBed(t, 2, 1)
 	b.port = 22860
 	c := b.config(1)
-	c.Paths[0] = Path{Name: "lan", Local: netip.MustParseAddr("10.7.0.1"), Remote: []netip.Addr{{}, netip.MustParseAddr("10.7.0.2")}}
+	c.Paths[0] = link.Path{Name: "lan", Local: netip.MustParseAddr("10.7.0.1"), Remote: []netip.Addr{{}, netip.MustParseAddr("10.7.0.2")}}
 	one := b.start(c)
 	if err := one.paths[0].sock.Load().conn.SetWriteBuffer(1); err != nil { // the kernel makes it its least
 		t.Fatal(err)

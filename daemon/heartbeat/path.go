@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"baton/core/node"
+	"baton/daemon/link"
 	"baton/daemon/wire"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ const (
 type path struct {
 	h     *Heartbeat
 	index int
-	cfg   Path
+	cfg   link.Path
 
 	sock atomic.Pointer[socket] // nil while there is none
 	// peers is the sending side, by number. Under Heartbeat.sending.
@@ -72,7 +73,7 @@ func (p *path) send(m *node.Message, plain []byte) {
 
 	s := p.sock.Load()
 	if s == nil {
-		p.h.drops.count(dropNoSocket, p.cfg.Name)
+		p.h.drops.Tally(dropNoSocket, 1)
 		return
 	}
 	peer.seq++
@@ -80,10 +81,10 @@ func (p *path) send(m *node.Message, plain []byte) {
 	err := s.send(p.h.sealed, peer.to)
 	switch {
 	case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOBUFS):
-		p.h.drops.count(dropBusy, p.cfg.Name, "to", p.h.cfg.Servers[m.To-1])
+		p.h.drops.Count(dropBusy, "path", p.cfg.Name, "to", p.h.cfg.Servers[m.To-1])
 		return
 	case err != nil:
-		p.h.drops.count(dropUnreachable, p.cfg.Name)
+		p.h.drops.Tally(dropUnreachable, 1) // answered logs each destination
 	}
 	p.answered(m.To, peer, err)
 }
@@ -185,9 +186,9 @@ func (p *path) take(b []byte) {
 	m, seq, run, why := p.h.opener.open(p.index, b)
 	if why != accepted {
 		if why == dropForged || why == dropReplayed || why == dropWrongPath || why == dropOldRun {
-			p.h.drops.count(why, p.cfg.Name, "from", p.h.cfg.Servers[b[1]-1])
+			p.h.drops.Count(why, "path", p.cfg.Name, "from", p.h.cfg.Servers[b[1]-1])
 		} else {
-			p.h.drops.count(why, p.cfg.Name)
+			p.h.drops.Count(why, "path", p.cfg.Name)
 		}
 		return
 	}
@@ -205,7 +206,7 @@ func (p *path) take(b []byte) {
 		p.h.changed(p, m.From, true, 0)
 	}
 	if !p.h.cfg.Deliver(node.Packet{Path: p.index, Message: m}) {
-		p.h.drops.count(dropQueueFull, p.cfg.Name)
+		p.h.drops.Count(dropQueueFull, "path", p.cfg.Name)
 	}
 }
 

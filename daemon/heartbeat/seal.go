@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"baton/core/node"
+	"baton/daemon/link"
 	"baton/daemon/wire"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -131,7 +132,7 @@ type run struct {
 	salt    salt
 	aead    cipher.AEAD
 	used    uint64 // opener.clock at its last datagram
-	windows [MaxPaths]wire.Window
+	windows [link.MaxPaths]wire.Window
 }
 
 // windowSize is how far behind the newest sequence an older one is still taken. A

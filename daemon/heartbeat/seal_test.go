@@ -8,14 +8,15 @@ import (
 
 	"baton/core/epoch"
 	"baton/core/node"
+	"baton/daemon/link"
 	"baton/daemon/wire"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
 var (
-	keyA = bytes.Repeat([]byte{0xa}, MinKey)
-	keyB = bytes.Repeat([]byte{0xb}, MinKey)
+	keyA = bytes.Repeat([]byte{0xa}, link.MinKey)
+	keyB = bytes.Repeat([]byte{0xb}, link.MinKey)
 )
 
 func heartbeat(from, to int) node.Message {
@@ -220,7 +221,7 @@ func TestRuns(t *testing.T) {
 func TestNonces(t *testing.T) {
 	seen := map[[chacha20poly1305.NonceSize]byte]string{}
 	for receiver := 1; receiver <= wire.MaxServer; receiver++ {
-		for path := range MaxPaths {
+		for path := range link.MaxPaths {
 			for _, seq := range []uint64{1, 2, 255, 256, 1 << 32, 1<<64 - 1} {
 				var n [chacha20poly1305.NonceSize]byte
 				h := head{receiver: receiver, path: path, seq: seq}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"syscall"
 
+	"baton/daemon/link"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -24,32 +26,15 @@ type socket struct {
 }
 
 // listen opens a socket at the address, whether an interface has it yet or not
-// (IP_FREEBIND, ip(7)): batond may start before the network, and an address that
-// goes and comes back takes the path with it, without any work here. While it is gone
-// the kernel goes on sending from it where it has a route: the direction from here
-// works then, and the other end says so; nothing comes in.
+// (link.FreeBind). While the address is gone the kernel goes on sending from it where
+// it has a route: the direction from here works then, and the other end says so;
+// nothing comes in.
 //
 // SO_REUSEADDR is left out on purpose: UDP has no TIME_WAIT that it would help with,
 // and with it a second batond could take the heartbeats away from the first.
 func listen(ctx context.Context, at netip.AddrPort) (*socket, error) {
-	lc := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) error {
-		var err error
-		if e := c.Control(func(fd uintptr) {
-			if network == "udp6" {
-				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1)
-			} else {
-				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_FREEBIND, 1)
-			}
-		}); e != nil {
-			return e
-		}
-		return err
-	}}
-	network := "udp4"
-	if at.Addr().Is6() {
-		network = "udp6"
-	}
-	pc, err := lc.ListenPacket(ctx, network, at.String())
+	lc := net.ListenConfig{Control: link.FreeBind}
+	pc, err := lc.ListenPacket(ctx, link.Network("udp", at.Addr()), at.String())
 	if err != nil {
 		return nil, err
 	}

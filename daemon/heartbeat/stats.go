@@ -39,7 +39,7 @@ type Stats struct {
 
 // Stats returns a picture of all paths. It costs some microseconds.
 func (h *Heartbeat) Stats() Stats {
-	st := Stats{Closed: make(map[string]error), Drops: h.drops.counts()}
+	st := Stats{Closed: make(map[string]error), Drops: h.drops.Counts()}
 	st.Paths = make([]Directed, 0, len(h.paths)*len(h.cfg.Servers))
 	now := time.Now()
 	for _, p := range h.paths {

@@ -108,20 +108,20 @@ func (p *Peer) take(from int, h frameHead, b []byte) {
 	m, err := wire.Decode(b)
 	switch {
 	case errors.Is(err, wire.ErrVersion):
-		p.drops.count(dropVersion, "from", name, "err", err)
+		p.drops.Count(dropVersion, "from", name, "err", err)
 		return
 	case err != nil:
-		p.drops.count(dropMalformed, "from", name, "err", err)
+		p.drops.Count(dropMalformed, "from", name, "err", err)
 		return
 	case m.From != from || m.To != p.cfg.Self || wire.Datagram(m.Kind):
-		p.drops.count(dropMismatch, "from", name, "message", m.From, "to", m.To)
+		p.drops.Count(dropMismatch, "from", name, "message", m.From, "to", m.To)
 		return
 	}
 	p.accepted.once(from, h, func() bool {
 		if p.cfg.Deliver(node.Packet{Path: -1, Message: m}) {
 			return true
 		}
-		p.drops.count(dropQueueFull, "from", name)
+		p.drops.Count(dropQueueFull, "from", name)
 		return false
 	})
 }

@@ -14,11 +14,12 @@ import (
 
 	"baton/core/epoch"
 	"baton/core/node"
+	"baton/daemon/link"
 )
 
 var (
-	keyA = bytes.Repeat([]byte{0xa}, MinKey)
-	keyB = bytes.Repeat([]byte{0xb}, MinKey)
+	keyA = bytes.Repeat([]byte{0xa}, link.MinKey)
+	keyB = bytes.Repeat([]byte{0xb}, link.MinKey)
 )
 
 // timeout is the tests' heartbeat.timeout; patience is that of tests that are not
@@ -72,11 +73,12 @@ func (b *bed) at(path, server int) string {
 
 func (b *bed) config(self int) Config {
 	c := Config{
-		Cluster: "payroll", Keys: [][]byte{keyA}, Self: self, Servers: b.servers, Port: b.port, Timeout: b.timeout,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Ends:    link.Ends{Cluster: "payroll", Keys: [][]byte{keyA}, Self: self, Servers: b.servers, Port: b.port},
+		Timeout: b.timeout,
+		Log:     slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	for p := range b.paths {
-		path := Path{Name: fmt.Sprintf("lan%d", p+1), Local: b.addr(p, self)}
+		path := link.Path{Name: fmt.Sprintf("lan%d", p+1), Local: b.addr(p, self)}
 		for s := range b.servers {
 			path.Remote = append(path.Remote, b.addr(p, s+1))
 		}

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"baton/daemon/link"
 )
 
 // Bounds on handshakes under way per path: a stranger can begin as many as he likes,
@@ -51,9 +53,9 @@ func (l *listener) fault() error {
 func (l *listener) open(ctx context.Context) {
 	path := &l.p.cfg.Paths[l.path]
 	at := netip.AddrPortFrom(path.Local, l.p.cfg.Port).String()
-	lc := net.ListenConfig{Control: freebind, KeepAlive: -1}
+	lc := net.ListenConfig{Control: link.FreeBind, KeepAlive: -1}
 	lc.SetMultipathTCP(false) // a path is to be this path and no other
-	ln, err := lc.Listen(ctx, tcp(path.Local.Is4()), at)
+	ln, err := lc.Listen(ctx, link.Network("tcp", path.Local), at)
 	l.mu.Lock()
 	before := l.err
 	l.ln, l.err = ln, err
@@ -122,7 +124,7 @@ func (l *listener) accept(ctx context.Context, ln net.Listener) (any bool) {
 			l.p.group.Go(func() { l.serve(ctx, raw, places) })
 		default:
 			raw.Close()
-			l.p.drops.count(dropHandshakeLimit, "path", l.p.cfg.Paths[l.path].Name, "from", raw.RemoteAddr().String())
+			l.p.drops.Count(dropHandshakeLimit, "path", l.p.cfg.Paths[l.path].Name, "from", raw.RemoteAddr().String())
 		}
 	}
 }
@@ -151,7 +153,7 @@ func (l *listener) serve(ctx context.Context, raw net.Conn, places chan struct{}
 			if errors.Is(err, errForeign) {
 				why = dropForeign
 			}
-			l.p.drops.count(why, "path", l.p.cfg.Paths[l.path].Name, "from", raw.RemoteAddr().String(), "err", err)
+			l.p.drops.Count(why, "path", l.p.cfg.Paths[l.path].Name, "from", raw.RemoteAddr().String(), "err", err)
 		}
 		return
 	}
@@ -160,7 +162,7 @@ func (l *listener) serve(ctx context.Context, raw net.Conn, places chan struct{}
 	l.replace(from, raw)
 	stream := &patient{raw: raw, conn: conn, timeout: l.p.cfg.Timeout}
 	if err := l.p.read(stream, from); errors.As(err, new(errFrame)) {
-		l.p.drops.count(dropFrame, "path", l.p.cfg.Paths[l.path].Name, "from", l.p.cfg.Servers[from-1], "err", err)
+		l.p.drops.Count(dropFrame, "path", l.p.cfg.Paths[l.path].Name, "from", l.p.cfg.Servers[from-1], "err", err)
 	}
 }
 

@@ -1,52 +1,21 @@
 package peer
 
 import (
-	"errors"
 	"net/netip"
-	"os"
-	"os/exec"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"baton/core/node"
+	"baton/daemon/nettest"
 
 	"github.com/vishvananda/netlink"
 )
-
-const netnsEnv = "BATON_PEER_TEST_NETNS"
-
-// inNetns runs the calling test again, in a process with a network of its own, and
-// reports whether this is that process. It needs no privilege: the process is root
-// in a user namespace of its own.
-func inNetns(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(netnsEnv) != "" {
-		return true
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), netnsEnv+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EACCES) {
-		t.Skipf("this kernel does not let us make a user namespace: %v", err)
-	}
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Fatalf("in a network of its own: %v\n%s", err, out)
-	}
-	return false
-}
 
 // Before there is an address nothing fails for good; when the addresses come the
 // streams do; a path that swallows everything is noticed by both ends in about the
 // timeout, and comes back by itself. The network is lo with an address per server.
 func TestAddressComesAndGoes(t *testing.T) {
-	if !inNetns(t) {
+	if !nettest.Again(t) {
 		return
 	}
 	lo, err := netlink.LinkByName("lo")

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"baton/daemon/link"
 )
 
 // Times of dialling.
@@ -49,8 +51,11 @@ func newOutbound(p *Peer, path, to int) *outbound {
 
 func (o *outbound) push(f frame) {
 	stale, full := o.queue.push(f)
-	o.p.drops.tally(dropStale, stale)
-	o.p.drops.add(dropStreamFull, full, true, "path", o.name(), "to", o.p.cfg.Servers[o.to-1])
+	o.p.drops.Tally(dropStale, stale)
+	if full > 0 {
+		o.p.drops.Tally(dropStreamFull, full-1)
+		o.p.drops.Count(dropStreamFull, "path", o.name(), "to", o.p.cfg.Servers[o.to-1])
+	}
 }
 
 func (o *outbound) name() string { return o.p.cfg.Paths[o.path].Name }
@@ -94,7 +99,7 @@ func (o *outbound) run(ctx context.Context) {
 			return
 		}
 		if errors.Is(err, errForeign) {
-			o.p.drops.tally(dropForeign, 1)
+			o.p.drops.Tally(dropForeign, 1)
 		}
 		o.changed(false, err)
 		select {
@@ -180,7 +185,7 @@ func (o *outbound) connect(ctx context.Context) (net.Conn, error) {
 	path := &o.p.cfg.Paths[o.path]
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(path.Local, 0)), KeepAlive: -1}
 	d.SetMultipathTCP(false) // a path is to be this path and no other
-	return d.DialContext(ctx, tcp(path.Local.Is4()), netip.AddrPortFrom(path.Remote[o.to-1], o.p.cfg.Port).String())
+	return d.DialContext(ctx, link.Network("tcp", path.Local), netip.AddrPortFrom(path.Remote[o.to-1], o.p.cfg.Port).String())
 }
 
 func readPong(r io.Reader) error {
@@ -209,7 +214,7 @@ func (o *outbound) write(ctx context.Context, raw net.Conn, conn *tls.Conn) erro
 	ping := frameHead{life: o.p.life}.append(nil)
 	for {
 		f, stale, ok := o.queue.pop(time.Now())
-		o.p.drops.tally(dropStale, stale)
+		o.p.drops.Tally(dropStale, stale)
 		ready := o.queue.ready
 		if ok {
 			if err := o.writeAll(raw, conn, f.b); err != nil {

@@ -19,29 +19,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"time"
 
 	"baton/core/node"
+	"baton/daemon/link"
 	"baton/daemon/wire"
 )
 
-// MinKey is the shortest cluster key, in bytes.
-const MinKey = 32
-
-// Config is what New needs. All servers must agree on everything but Self, Local and
-// what follows Timeout.
+// Config is what New needs. All servers must have the same Timeout.
 type Config struct {
-	Cluster string
-	// Keys are the cluster keys, each of MinKey bytes or more. This server shows the
-	// certificate of the first one and accepts those of all: that is how a key is
-	// changed without a silence.
-	Keys    [][]byte
-	Self    int      // number of this server, 1 to len(Servers)
-	Servers []string // names; a certificate is for number and name
-	Paths   []Path
-	Port    uint16 // TCP, the same everywhere
+	// The port is of TCP. This server shows the certificate of the first key, for its
+	// number and name, and accepts those of all.
+	link.Ends
 	// Timeout is heartbeat.timeout. A stream on which nothing gets through for about
 	// so long is dead, and a message that could not be sent for so long is of no use.
 	Timeout time.Duration
@@ -52,21 +42,12 @@ type Config struct {
 	Log     *slog.Logger // nil: slog.Default()
 }
 
-// Path is one network and everybody's address on it.
-type Path struct {
-	Name  string
-	Local netip.Addr
-	// Remote are the addresses by server (index: number - 1). The entry of this
-	// server is ignored; the zero Addr is a server that is not on this path.
-	Remote []netip.Addr
-}
-
 // Peer is the running package.
 type Peer struct {
 	cfg   Config
 	log   *slog.Logger
 	id    *identity
-	drops drops
+	drops link.Drops[drop]
 
 	sending sync.Mutex
 	life    uint64        // names this process in every frame; random
@@ -95,7 +76,7 @@ func New(cfg Config) (*Peer, error) {
 	}
 	n := len(cfg.Servers) + 1
 	p := &Peer{cfg: cfg, log: cfg.Log, id: id, life: newLife(), seqs: make([]uint64, n), out: make([][]*outbound, n)}
-	p.drops.log = cfg.Log
+	p.drops.Log, p.drops.What = cfg.Log, "peer messages or streams dropped"
 	p.accepted.init(n)
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
@@ -123,34 +104,13 @@ func newLife() uint64 {
 }
 
 func check(c *Config) error {
-	switch n := len(c.Servers); {
-	case n < 2 || n > wire.MaxServer:
-		return fmt.Errorf("%d servers: not in 2 to %d", n, wire.MaxServer)
-	case c.Self < 1 || c.Self > n:
-		return fmt.Errorf("self: %d is not in 1 to %d", c.Self, n)
-	case len(c.Paths) == 0:
-		return errors.New("no path")
-	case len(c.Keys) == 0:
-		return errors.New("no cluster key")
-	case c.Port == 0:
-		return errors.New("port 0: must be the same on all servers")
+	switch err := c.Check(); {
+	case err != nil:
+		return err
 	case c.Timeout <= 0:
 		return fmt.Errorf("timeout: %v is not positive", c.Timeout)
 	case c.Deliver == nil:
 		return errors.New("Config.Deliver is nil")
-	}
-	for i, k := range c.Keys {
-		if len(k) < MinKey {
-			return fmt.Errorf("cluster key %d: %d bytes is below %d", i+1, len(k), MinKey)
-		}
-	}
-	for _, p := range c.Paths {
-		if !p.Local.IsValid() || p.Local.Zone() != "" || p.Local.IsUnspecified() || p.Local.Is4In6() {
-			return fmt.Errorf("path %s: address %v: name one address, without a zone and not mapped", p.Name, p.Local)
-		}
-		if len(p.Remote) != len(c.Servers) {
-			return fmt.Errorf("path %s: %d addresses for %d servers", p.Name, len(p.Remote), len(c.Servers))
-		}
 	}
 	return nil
 }
@@ -169,13 +129,13 @@ func (p *Peer) Send(msgs []node.Message) {
 			continue
 		}
 		if m.To < 1 || m.To >= len(p.out) {
-			p.drops.count(dropUnsendable, "to", m.To)
+			p.drops.Count(dropUnsendable, "to", m.To)
 			continue
 		}
 		h := frameHead{life: p.life, seq: p.seqs[m.To] + 1, size: wire.Size(m)}
 		b, err := wire.Append(h.append(make([]byte, 0, frameHeadSize+h.size)), m)
 		if err != nil {
-			p.drops.count(dropUnsendable, "err", err)
+			p.drops.Count(dropUnsendable, "err", err)
 			continue
 		}
 		p.seqs[m.To]++
@@ -232,7 +192,7 @@ type Stats struct {
 
 // Stats returns a picture of all streams.
 func (p *Peer) Stats() Stats {
-	st := Stats{Closed: make(map[string]error), Drops: p.drops.counts(), Copies: p.accepted.copies.Load()}
+	st := Stats{Closed: make(map[string]error), Drops: p.drops.Counts(), Copies: p.accepted.copies.Load()}
 	for _, out := range p.out {
 		for _, o := range out {
 			st.Streams = append(st.Streams, o.picture())

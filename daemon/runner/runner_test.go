@@ -19,8 +19,8 @@ import (
 	"baton/core/cluster"
 	"baton/daemon/cgroup"
 	"baton/daemon/guard/page"
+	"baton/daemon/nettest"
 	"baton/daemon/resource/floatingip"
-	"baton/daemon/resource/nettest"
 )
 
 func TestMain(m *testing.M) {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"baton/daemon/nettest"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -28,12 +30,8 @@ func TestMain(m *testing.M) {
 		cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		cmd.Env = append(os.Environ(), insideEnv+"=yes")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
-		if os.Geteuid() != 0 {
-			cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-		}
+		cmd.SysProcAttr = nettest.New(unix.CLONE_NEWPID | unix.CLONE_NEWNS)
+		cmd.SysProcAttr.Pdeathsig = unix.SIGKILL
 		err := cmd.Run()
 		var exit *exec.ExitError
 		switch {

@@ -16,7 +16,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"baton/daemon/resource/nettest"
+	"baton/daemon/nettest"
 )
 
 func TestMain(m *testing.M) { os.Exit(nettest.Main(m, nil)) }

@@ -1,7 +1,7 @@
 // Package nettest gives tests a network namespace of their own, as root and, through
 // a user namespace, as anybody else. Only tests import it.
 //
-// Main runs from TestMain, the rest from tests.
+// Main, from TestMain, puts a whole package into one; Again puts one test into another.
 package nettest
 
 import (
@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -36,12 +37,7 @@ func Main(m *testing.M, commands map[string]func([]string) int) int {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), inside+"=yes")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
-	}
+	cmd.SysProcAttr = New(syscall.CLONE_NEWNET)
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {
@@ -52,6 +48,48 @@ func Main(m *testing.M, commands map[string]func([]string) int) int {
 	}
 	os.Setenv(inside, fmt.Sprintf("no network namespace here: %v", err))
 	return m.Run()
+}
+
+// New asks for new namespaces (clone(2)); for anybody but root a user namespace is one of
+// them, in which he is root.
+func New(flags uintptr) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Cloneflags: flags}
+	if os.Geteuid() != 0 {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
+	}
+	return attr
+}
+
+// Again runs the calling test again, in a process with an empty network of its own, and
+// reports whether this is that process.
+func Again(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(inside) != "" {
+		return true
+	}
+	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), inside+"=yes")
+	cmd.SysProcAttr = New(syscall.CLONE_NEWNET)
+	out, err := cmd.CombinedOutput()
+	if Refused(err) {
+		t.Skipf("no network namespace here: %v", err)
+	}
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Fatalf("in a network of its own: %v\n%s", err, out)
+	}
+	return false
+}
+
+// Refused reports whether the machine lets us make no such namespaces.
+func Refused(err error) bool {
+	for _, e := range []error{syscall.EPERM, syscall.EACCES, syscall.ENOSPC, syscall.EINVAL} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // Need skips a test that changes the network, where there is no namespace for it.
