@@ -49,9 +49,13 @@ func (n *Node) tryForce() {
 		n.seal()
 	default:
 		// Nobody knows when the others last supported a leader: it counts as now.
-		// An epoch that the register has given to somebody else is not founded a second
-		// time: whoever has it is to join this one when he boots, and not this one him.
+		// An epoch that may be somebody else's, because the register has given it to him
+		// or this server has yielded it to him, is not founded a second time: he is to
+		// join this one when he boots, and not this one him.
 		e := epoch.ID{Number: max(n.id.Epoch.Number, n.half.top.Number) + 1, Founder: n.id.Raft}
+		if n.nextID.Yield != 0 && e.Number == n.id.Epoch.Number+1 {
+			e.Number++
+		}
 		if n.cfg.Tiebreaker && !n.cfg.WeakTiebreaker && !n.lacks(ForceUnsaid) {
 			n.ask(RegisterCall{Raise: e}, registerUse{kind: useRaise})
 		}

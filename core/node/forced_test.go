@@ -61,21 +61,38 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
-// A forced return does not found an epoch that the register has given to somebody else:
-// when that one boots, it is to join what the operator has let go on.
-func TestForcedAboveTheRegister(t *testing.T) {
-	cfg := testConfig(true)
-	cfg.Tiebreaker = true
-	id := identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Sealed: true, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}}
-	n := open(t, cfg, stored(id))
-	n.half.top = epoch.ID{Number: 4, Founder: epoch.NewRaftID(1, 1)}
-	out := n.Step(Now{Mono: n.now.Mono + 1}, Input{Force: &Force{}})
-	out = n.Step(Now{Mono: n.now.Mono + 1}, Input{})
-	if len(out.Register) != 1 || out.Register[0].Raise != (epoch.ID{Number: 5, Founder: n.id.Raft}) {
-		t.Fatalf("register calls %+v, want to raise it to epoch 5", out.Register)
-	}
-	settle(n, out)
-	if n.id.Epoch != (epoch.ID{Number: 5, Founder: n.id.Raft}) {
-		t.Errorf("is in epoch %v, want 5", n.id.Epoch)
+// A forced return does not found an epoch that may be somebody else's, by the register's
+// word or because this server has yielded it: when that one boots, it is to join what the
+// operator has let go on.
+func TestForcedAboveOthers(t *testing.T) {
+	one := epoch.NewRaftID(1, 1)
+	for _, tc := range []struct {
+		name string
+		top  epoch.ID
+		to   epoch.RaftID
+		want uint64
+	}{
+		{"nobody else's", epoch.ID{}, 0, 2},
+		{"the register has given three away", epoch.ID{Number: 4, Founder: one}, 0, 5},
+		{"yielded", epoch.ID{}, one, 3},
+		{"yielded, and given away", epoch.ID{Number: 2, Founder: one}, one, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := testConfig(true)
+			cfg.Tiebreaker = true
+			id := identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Sealed: true, Yield: tc.to, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}}
+			n := open(t, cfg, stored(id))
+			n.half.top = tc.top
+			n.Step(Now{Mono: n.now.Mono + 1}, Input{Force: &Force{}})
+			out := n.Step(Now{Mono: n.now.Mono + 1}, Input{})
+			want := epoch.ID{Number: tc.want, Founder: n.id.Raft}
+			if len(out.Register) != 1 || out.Register[0].Raise != want {
+				t.Fatalf("register calls %+v, want to raise it to epoch %v", out.Register, want)
+			}
+			settle(n, out)
+			if n.id.Epoch != want {
+				t.Errorf("is in epoch %v, want %v", n.id.Epoch, want)
+			}
+		})
 	}
 }
