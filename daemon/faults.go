@@ -28,6 +28,7 @@ var weaknesses = map[string]node.Weakness{
 	"NoW": node.NoW, "NoEndGuard": node.NoEndGuard, "GrantFull": node.GrantFull, "NoSession": node.NoSession,
 	"NoJournal": node.NoJournal, "NoFormerAge": node.NoFormerAge, "NoQuiet": node.NoQuiet, "NoSticky": node.NoSticky,
 	"NoRule2": node.NoRule2, "NotBest": node.NotBest, "SealVolatile": node.SealVolatile,
+	"NoAgreement": node.NoAgreement,
 }
 
 // built is what BATON_FAULTS asks for.
