@@ -156,8 +156,9 @@ func (c *clearer) clear() (left string) {
 // given back. dying: those that are left are on their way out.
 func (c *clearer) await(p cgroup.Place) (dying bool, err error) {
 	const poll = 2 * time.Millisecond
-	for end := time.Now().Add(c.patience()); ; time.Sleep(poll) {
+	for end := time.Now().Add(c.patience()); ; {
 		c.turn()
+		begin := time.Now()
 		left, err := p.Kill()
 		if left {
 			c.found = true
@@ -166,6 +167,9 @@ func (c *clearer) await(p cgroup.Place) (dying bool, err error) {
 			return false, err
 		}
 		if time.Now().Before(end) {
+			// As long as it took at least, where it looks at every process: this one goes
+			// before the dying, and they need the processor too.
+			time.Sleep(max(poll, time.Since(begin)))
 			continue
 		}
 		if stuck := p.Stuck(); stuck != "" {

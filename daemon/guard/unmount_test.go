@@ -62,7 +62,8 @@ func (b *bench) mount() string {
 	if err := os.Mkdir(point, 0o755); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := unix.Mount("data", point, "tmpfs", 0, ""); err != nil {
+	// Its name is its own: by that alone another test's with the same number is another one.
+	if err := unix.Mount(point, point, "tmpfs", 0, ""); err != nil {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { _ = unix.Unmount(point, unix.MNT_DETACH) })
@@ -136,7 +137,9 @@ func TestUnmountHangs(t *testing.T) {
 		t.Errorf("reboot %s after the deadline, before E (%s) was over", after, stop)
 	}
 	note, _ := os.ReadFile(b.config.Spec.Record)
-	if !strings.Contains(string(note), "could not be cleared within "+stop.String()) || !strings.Contains(string(note), point+" does not come back") {
+	// Where the machine took its time the attempt as a whole hangs by now, at this stage.
+	if !strings.Contains(string(note), "could not be cleared within "+stop.String()) ||
+		!strings.Contains(string(note), point+" does not come back") && !strings.Contains(string(note), "hangs while it is to unmount file systems") {
 		t.Errorf("note %q", note)
 	}
 	if session, ok := g.Finished(); ok || g.Extend(6, in(long)) {

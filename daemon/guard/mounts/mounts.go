@@ -42,6 +42,19 @@ type Mount struct {
 	Dev        string // major:minor of the file system
 	Point      string
 	Type       string
+	Source     string // device, or server and export
+}
+
+// fileSystem is which one it is: by its number where that is a block device's. All others
+// (NFS, btrfs, tmpfs) have a number that is given to the next one as soon as they are
+// unmounted, which may be that of a container that starts at this moment.
+type fileSystem struct{ dev, kind, source string }
+
+func (m Mount) fileSystem() fileSystem {
+	if strings.HasPrefix(m.Dev, "0:") {
+		return fileSystem{m.Dev, m.Type, m.Source}
+	}
+	return fileSystem{dev: m.Dev}
 }
 
 func read(pid string) ([]Mount, error) {
@@ -61,12 +74,16 @@ func parse(text string) []Mount {
 		if !ok || len(f) < 6 || len(g) < 1 {
 			continue
 		}
+		source := ""
+		if len(g) > 1 {
+			source = unescape(g[1])
+		}
 		id, err1 := strconv.Atoi(f[0])
 		parent, err2 := strconv.Atoi(f[1])
 		if err1 != nil || err2 != nil {
 			continue
 		}
-		list = append(list, Mount{ID: id, Parent: parent, Dev: f[2], Point: unescape(f[4]), Type: g[0]})
+		list = append(list, Mount{ID: id, Parent: parent, Dev: f[2], Point: unescape(f[4]), Type: g[0], Source: source})
 	}
 	return list
 }
@@ -133,15 +150,15 @@ func boolInt(b bool) int {
 // a time uses it.
 type Clearer struct {
 	points []string
-	// devs are the file systems that were found, and are nowhere here but below the
+	// own are the file systems that were found, and are nowhere here but below the
 	// points: wherever else they are mounted they have no business to be.
-	devs map[string]bool
+	own map[fileSystem]bool
 	// Found says that something was mounted.
 	Found bool
 }
 
 // New: points are absolute and have no symbolic link in them.
-func New(points []string) *Clearer { return &Clearer{points: points, devs: map[string]bool{}} }
+func New(points []string) *Clearer { return &Clearer{points: points, own: map[fileSystem]bool{}} }
 
 // killPatience is how long one Clear waits for killed processes to go, from its first
 // kill on.
@@ -151,29 +168,30 @@ const killPatience = 30 * time.Millisecond
 func (c *Clearer) Clear() error { return c.clear(c.users) }
 
 // clear is Clear with its way to look for users. That looks at every process of the
-// machine: where there are thousands, or no time, it takes longer than killPatience, and
-// who was found must have been killed all the same.
+// machine, and takes as long as that takes: whoever was found is killed first, whatever
+// the time, and waited for asleep. The guard goes before everybody else, and by looking
+// again and again it would keep from ending those that it has killed.
 func (c *Clearer) clear(find func([]busy) []user) error {
-	var killed time.Time // zero: nobody yet
-	for ; ; time.Sleep(2 * time.Millisecond) {
+	var end time.Time
+	for {
 		left, err := c.unmount()
 		if err != nil {
 			return err
 		}
+		begin := time.Now()
 		users := find(left)
 		if len(left) == 0 && len(users) == 0 {
 			return nil
 		}
-		if !killed.IsZero() && time.Since(killed) > killPatience {
+		now := time.Now()
+		if end.IsZero() {
+			end = now.Add(killPatience)
+		}
+		switch killed := killAll(users); {
+		case len(killed) > 0 && !killed.ended(end), len(killed) == 0 && now.After(end):
 			return describe(left, users)
-		}
-		for _, u := range users {
-			if !u.spared {
-				kill(u.pid)
-			}
-		}
-		if killed.IsZero() {
-			killed = time.Now()
+		case len(killed) == 0: // it may be over by itself
+			time.Sleep(max(now.Sub(begin), 2*time.Millisecond))
 		}
 	}
 }
@@ -245,26 +263,62 @@ func unmount(m Mount) error {
 // as the root file system is when a directory of it was bound below a point, is not
 // the group's alone.
 func (c *Clearer) note(list, here []Mount) {
-	outside := map[string]bool{}
+	outside := map[fileSystem]bool{}
 	for _, m := range list {
 		if !slices.Contains(here, m) {
-			outside[m.Dev] = true
+			outside[m.fileSystem()] = true
 		}
 	}
 	for _, m := range here {
-		if !outside[m.Dev] {
-			c.devs[m.Dev] = true
+		if !outside[m.fileSystem()] {
+			c.own[m.fileSystem()] = true
 		}
 	}
 }
 
-// kill kills by pidfd what has the number now. It was a user a moment ago; a process
-// cannot have ended and another got its number in that time, for numbers go round.
-func kill(pid int) {
+// killed are the pidfds of processes that have got SIGKILL.
+type killed []unix.PollFd
+
+// killAll kills, but for who is spared.
+func killAll(users []user) (all killed) {
+	for _, u := range users {
+		if u.spared {
+			continue
+		}
+		if fd, err := kill(u.pid); err == nil {
+			all = append(all, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+		}
+	}
+	return all
+}
+
+// ended waits until all of them have ended, and so use nothing any more, and says whether
+// they had by that time.
+func (all killed) ended(end time.Time) bool {
+	defer func() {
+		for _, p := range all {
+			unix.Close(int(p.Fd))
+		}
+	}()
+	running := slices.Clone(all)
+	for len(running) > 0 {
+		left := max(time.Until(end), 0)
+		n, err := unix.Poll(running, int(left.Milliseconds()))
+		if err != unix.EINTR && n <= 0 {
+			return false
+		}
+		running = slices.DeleteFunc(running, func(p unix.PollFd) bool { return p.Revents != 0 })
+	}
+	return true
+}
+
+// kill kills by pidfd what has the number now, and returns that. It was a user a moment
+// ago; a process cannot have ended and another got its number in that time, for numbers
+// go round.
+func kill(pid int) (pidfd int, err error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return
+		return 0, err
 	}
-	defer unix.Close(fd)
-	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	return fd, unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -71,6 +72,8 @@ func hold(how, path string) {
 		err = unix.Chroot(path)
 	case "file": // by its number, which no collector closes
 		_, err = unix.Open(filepath.Join(path, "f"), unix.O_CREAT|unix.O_WRONLY, 0o600)
+	case "mount": // one of its own, in a mount namespace that has nothing of ours
+		err = unix.Mount("container", path, "tmpfs", 0, "")
 	case "map":
 		var f *os.File
 		if f, err = os.OpenFile(filepath.Join(path, "f"), os.O_CREATE|os.O_RDWR, 0o600); err == nil {
@@ -104,7 +107,7 @@ func holder(t *testing.T, how, path string) *exec.Cmd {
 		}
 		cmd = exec.Command(exe, "1000")
 	}
-	if how == "namespace" { // a copy of all mounts, which nobody else's unmount reaches
+	if how == "namespace" || how == "mount" { // a copy of all mounts, which nobody else's unmount reaches
 		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 	}
 	out, err := cmd.StdoutPipe()
@@ -264,6 +267,46 @@ func TestSpared(t *testing.T) {
 	}
 	f.Close()
 	clearAll(t, c)
+}
+
+// Goal: a container that starts while a file system is unmounted, and whose own one gets
+// the number of that, is left alone. Method: the kernel gives the lowest free number, so
+// it is mostly the one that has just become free.
+func TestNumberGivenAgain(t *testing.T) {
+	need(t)
+	dir := t.TempDir()
+	point, theirs := filepath.Join(dir, "data"), filepath.Join(dir, "theirs")
+	if err := os.Mkdir(theirs, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	dev := func(pid, point string) string {
+		list, err := read(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return under(list, []string{point})[0].Dev
+	}
+	for range 100 { // another process of this machine may have been quicker
+		mount(t, "a", point, "tmpfs", 0)
+		was := dev("self", point)
+		c := New([]string{point})
+		if left, err := c.unmount(); err != nil || len(left) > 0 {
+			t.Fatal(left, err)
+		}
+		container := holder(t, "mount", theirs)
+		is := dev(strconv.Itoa(container.Process.Pid), theirs)
+		users := c.users(nil)
+		_ = container.Process.Kill()
+		_ = container.Wait()
+		if is != was {
+			continue
+		}
+		if len(users) > 0 {
+			t.Errorf("%s was %s, and is now the container's: users %v, want none", was, point, users)
+		}
+		return
+	}
+	t.Fatal("the number was never given again")
 }
 
 // Goal: a file system of which only a directory is bound below the point does not have

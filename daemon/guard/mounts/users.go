@@ -62,7 +62,7 @@ func (c *Clearer) users(left []busy) []user {
 
 // mountedIn says what of the file systems is mounted in the namespace of a process.
 func (c *Clearer) mountedIn(pid string) string {
-	if len(c.devs) == 0 {
+	if len(c.own) == 0 {
 		return ""
 	}
 	list, err := read(pid)
@@ -70,7 +70,7 @@ func (c *Clearer) mountedIn(pid string) string {
 		return ""
 	}
 	for _, m := range list {
-		if c.devs[m.Dev] {
+		if c.own[m.fileSystem()] {
 			return fmt.Sprintf("has it at %s in a mount namespace of its own", m.Point)
 		}
 	}
