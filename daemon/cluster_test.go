@@ -44,6 +44,7 @@ while [ -e `+c.dir+`/hold.$ARMS_GROUPNAME ]; do sleep 0.02; done
 if [ $ARMS_EVENT != RECOVER ]; then
 	flock -n `+c.dir+`/carrier.$ARMS_GROUPNAME true || echo "TWO CARRIERS of $ARMS_GROUPNAME: $BATON_SERVER" >>`+c.dir+`/journal
 	flock -n `+c.dir+`/carrier.$ARMS_GROUPNAME sleep 1000 >/dev/null 2>&1 &
+	while read -r comm </proc/$!/comm && [ "$comm" != flock ]; do sleep 0.01; done # it is a copy of this shell before
 fi
 echo "$BATON_SERVER start $ARMS_GROUPNAME $ARMS_EVENT $ARMS_SERVER $ARMS_PRIORITY $ARMS_DISK" >>`+c.dir+`/journal
 `, 0o755)
@@ -220,10 +221,12 @@ func (c *testCluster) operate(n int, op api.Operation) cluster.Op {
 	return done
 }
 
-// carrier is the process that holds a group's lock.
+// carrier is the process that holds a group's lock, 0 if there is none. The oldest, for
+// what it starts is a copy of it at first. (Two that are none of each other's are in the
+// journal.)
 func (c *testCluster) carrier(name string) int {
 	c.Helper()
-	out, _ := exec.Command("pgrep", "-f", "flock -n "+c.dir+"/carrier."+name+" sleep").Output()
+	out, _ := exec.Command("pgrep", "-o", "-f", "flock -n "+c.dir+"/carrier."+name+" sleep").Output()
 	f := strings.Fields(string(out))
 	if len(f) != 1 {
 		return 0
