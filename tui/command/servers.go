@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +11,7 @@ import (
 	"baton/daemon/api"
 	"baton/tui/cells"
 	"baton/tui/picture"
+	"baton/tui/words"
 )
 
 // The operations on servers. Those that a slip must not bring about want a name typed
@@ -126,25 +126,16 @@ func (o *options) vouch(ctx context.Context, server string, yes bool) error {
 	case st.Quorum:
 		return &api.Error{Message: fmt.Sprintf("%s is not alone: its leader is %s", server, st.Leader), Hint: "baton return " + server}
 	}
-	lines := []string{
-		fmt.Sprintf("%s has no quorum. With this it goes on alone, without asking anybody.", server),
-		"YOU VOUCH that every other server is off, or cut off from disks and networks:",
+	t := words.English
+	lines := []string{t.S(words.ForceIs, server)}
+	if st.Waiting != "" {
+		lines = append(lines, t.S(words.WaitsFor, cells.Clean(st.Waiting)))
 	}
-	for i := range st.Servers {
-		if s := &st.Servers[i]; s.Name != server {
-			heard := "never heard"
-			switch {
-			case picture.Heard(st, s):
-				heard = "HEARD NOW: it is not off"
-			case s.HeardMS >= 0:
-				heard = "last heard " + cells.Age(time.Duration(s.HeardMS)*time.Millisecond) + " ago"
-			}
-			lines = append(lines, "  "+s.Name+"  "+heard)
-		}
+	lines = append(lines, t.S(words.ForceVouch))
+	for _, s := range picture.Vouched(t, st) {
+		lines = append(lines, "  "+s)
 	}
-	return o.typed(ctx, append(lines,
-		"If one of them still runs, groups run twice and both write to their data;",
-		"and what it has decided without this server is lost when they meet again."), "server", server)
+	return o.typed(ctx, append(lines, cells.Wrap(t.S(words.ForceRisk), 76, 4, "…")...), "server", server)
 }
 
 // mean shows what a shutdown would lead to and has the name typed.

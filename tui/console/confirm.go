@@ -47,6 +47,7 @@ var verbTitles = map[cluster.Verb]words.Key{
 	cluster.VerbMove: words.VerbMove, cluster.VerbFailover: words.VerbFailover,
 	cluster.VerbReturn: words.VerbReturn, cluster.VerbDisconnect: words.VerbDisconnect,
 	cluster.VerbShutdown: words.VerbShutdown, cluster.VerbShutdownCluster: words.VerbShutdownCluster,
+	api.VerbForceReturn: words.VerbForce,
 }
 
 // confirm opens the question.

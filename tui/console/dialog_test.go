@@ -30,6 +30,9 @@ func (f *fakeClient) Follow(context.Context, uint64) (*api.Follower, error) {
 
 func (f *fakeClient) Operate(_ context.Context, op api.Operation) (api.Accepted, error) {
 	f.asked = append(f.asked, op)
+	if op.Verb == api.VerbForceReturn {
+		return api.Accepted{}, f.err
+	}
 	return api.Accepted{ID: "op-1"}, f.err
 }
 

@@ -5,6 +5,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"baton/core/cluster"
+	"baton/daemon/api"
 	"baton/tui/cells"
 	"baton/tui/picture"
 	"baton/tui/words"
@@ -82,6 +83,7 @@ func commands() []command {
 		operation("S", 8, words.KeyStop, cluster.VerbStop, listing),
 		operation("f", 9, words.KeyFailover, cluster.VerbFailover, listing),
 		serverOperation("r", 6, words.KeyReturn, cluster.VerbReturn, func(m *model) bool { return m.onServer() || acts(m) && m.returnable() != "" }),
+		serverOperation("F", 6, words.KeyForce, api.VerbForceReturn, func(m *model) bool { return acts(m) && m.st != nil && !m.st.Quorum }),
 		serverOperation("D", 7, words.KeyDisconnect, cluster.VerbDisconnect, (*model).onServer),
 		serverOperation("X", 8, words.KeyShutdown, cluster.VerbShutdown, (*model).onServer),
 		{b: bind("3 a"), desc: words.KeyServerActions, col: acting, shown: listing, why: whyMayNot},
@@ -107,23 +109,32 @@ func serverOperation(k string, place int, desc words.Key, v cluster.Verb, shown 
 		why: func(m *model) string { return m.whyNotServer(v, m.object(v)) },
 		do:  func(m *model) tea.Cmd { return m.confirmServer(v, m.object(v)) },
 	}
-	if v == cluster.VerbReturn {
+	switch v {
+	case cluster.VerbReturn:
 		c.about = func(m *model) string {
 			if m.onServer() {
 				return ""
 			}
 			return cells.Clean(m.returnable())
 		}
+	case api.VerbForceReturn:
+		c.about = func(m *model) string { return cells.Clean(m.object(v)) }
 	}
 	return c
 }
 
 // object is the server that an operation would be for: the selected one, else, of a
-// return, the one that waits for it. The cluster's has none.
+// return, the one that waits for it; of a forced return, the one that this console is on.
+// The cluster's has none.
 func (m *model) object(v cluster.Verb) string {
 	switch {
 	case v == cluster.VerbShutdownCluster:
 		return ""
+	case v == api.VerbForceReturn:
+		if m.st == nil {
+			return ""
+		}
+		return m.st.Server // nobody can do that for another one
 	case !m.onServer():
 		return m.returnable()
 	}

@@ -6,6 +6,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"baton/core/cluster"
+	"baton/daemon/api"
 	"baton/tui/cells"
 	"baton/tui/picture"
 	"baton/tui/words"
@@ -98,7 +99,7 @@ func (d *unavailable) draw(m *model, w int) (title string, body, foot []string) 
 		switch d.verb {
 		case cluster.VerbShutdownCluster:
 			name = cells.Clean(m.st.Cluster)
-		case cluster.VerbReturn:
+		case cluster.VerbReturn, api.VerbForceReturn:
 			name = cells.Clean(m.object(d.verb))
 		}
 		title = m.s(k, name)

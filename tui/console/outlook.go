@@ -29,6 +29,7 @@ type outlook struct {
 const (
 	shownEffects       = 7
 	linesBesideEffects = 13
+	linesBesideVouched = 19
 )
 
 // confirmServer opens the question; server is "" for the cluster.
@@ -62,6 +63,10 @@ func serverSight(st *api.Status) string {
 func (c *confirm) foresee(m *model) tea.Cmd {
 	o := &c.outlook
 	*o = outlook{asked: o.asked + 1}
+	if c.verb == api.VerbForceReturn {
+		o.known = true // nobody can say: this server does not know what the others do
+		return nil
+	}
 	client := m.client
 	if client == nil {
 		o.known, o.err = true, m.trouble()
@@ -115,6 +120,26 @@ func (c *confirm) typeWhat() words.Key {
 	return words.TypeServer
 }
 
+// aboutForce says what a forced return is, and what the operator vouches for.
+func (c *confirm) aboutForce(m *model, w int) (body []string) {
+	say := func(s string, n int) { body = append(body, cells.Wrap(s, w-1, n, m.th.tail())...) }
+	say(m.s(words.ForceIs, c.name(m)), 2)
+	if m.st.Waiting != "" && m.h > linesBesideVouched+3 {
+		say(m.s(words.WaitsFor, cells.Clean(m.st.Waiting)), 2)
+	}
+	body = append(body, m.cautious(m.s(words.ForceVouch), w, 3)...)
+	others := picture.Vouched(m.t, m.st)
+	shown := min(len(others), max(m.h-linesBesideVouched, 2))
+	for _, s := range others[:shown] {
+		body = append(body, m.th.cut("  "+s, w-1))
+	}
+	if n := len(others) - shown; n > 0 {
+		body = append(body, dim("  "+m.s(words.MoreBelow, n)))
+	}
+	say(m.s(words.ForceRisk), 4)
+	return body
+}
+
 // aboutServer says what an operation on a server, or on the cluster, does.
 func (c *confirm) aboutServer(m *model, w int) (body []string) {
 	name := c.name(m)
@@ -127,6 +152,8 @@ func (c *confirm) aboutServer(m *model, w int) (body []string) {
 		say(m.s(words.ReturnIs, name))
 	case cluster.VerbDisconnect:
 		say(m.s(words.DisconnectIs, name))
+	case api.VerbForceReturn:
+		return append(body, c.aboutForce(m, w)...)
 	case cluster.VerbShutdown:
 		say(m.s(words.ShutdownIs, name))
 	case cluster.VerbShutdownCluster:

@@ -12,6 +12,7 @@ import (
 
 	"baton/core/cluster"
 	"baton/daemon/api"
+	"baton/tui/stage"
 	"baton/tui/words"
 )
 
@@ -25,6 +26,13 @@ func gone(n int) cluster.Forecast {
 		f.Moves = append(f.Moves, cluster.ForeseenMove{Group: fmt.Sprint("g", i), From: "node1", To: "node3", State: cluster.GroupOnline})
 	}
 	return f
+}
+
+// alone is a server without a quorum, of which one of the others is not off.
+func alone() *api.Status {
+	st := stage.NoQuorum(start, 3)
+	st.Servers[2].HeardMS = 100
+	return st
 }
 
 // recovers is the forecast of a return.
@@ -98,6 +106,10 @@ func TestServerScreens(t *testing.T) {
 		{name: "cluster-ja", v: view{w: 80, h: 24, st: cast(3), text: words.Japanese}, f: gone(0), open: "C"},
 		{name: "why", v: view{w: 80, h: 24, st: cast(3)}, open: "w"},
 		{name: "why-ja", v: view{w: 60, h: 16, st: cast(3), text: words.Japanese}, open: "w"},
+		{name: "force", v: view{w: 80, h: 24, st: alone()}, keys: []string{"F"}},
+		{name: "force-menu", v: view{w: 80, h: 24, st: alone()}, keys: []string{"3", "j", "a"}},
+		{name: "force-ja", v: view{w: 80, h: 24, st: alone(), text: words.Japanese}, keys: []string{"F"}},
+		{name: "force-small", v: view{w: 60, h: 16, st: alone(), ascii: true}, keys: []string{"F"}},
 		{name: "lost-shutdown", v: view{w: 80, h: 24, st: cast(3), age: 42 * time.Second}, keys: []string{"tab", "X"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -340,7 +352,7 @@ func TestWhyNotServer(t *testing.T) {
 		{"down", oneDown(3), Options{}, []string{"3", "G", "r"}, "node3 is DOWN: boot it first"},
 		{"disconnect what is down", oneDown(3), Options{}, []string{"3", "G", "D"}, "node3 is DOWN now"},
 		{"leaving", leaving, Options{}, []string{"3", "D"}, "node1 is LEAVING now"},
-		{"alone", noQuorum(3), Options{}, []string{"3", "r"}, "baton return node1 --force"},
+		{"alone", noQuorum(3), Options{}, []string{"3", "r"}, "F, the forced return of node1"},
 		{"quorum", noQuorum(3), Options{}, []string{"3", "X"}, "nobody may decide now"},
 		{"ending", ending, Options{}, []string{"C"}, "the cluster is being shut down"},
 		{"viewer", viewer, Options{}, []string{"3", "G", "r"}, "you may view, not operate"},
@@ -421,5 +433,38 @@ func TestScriptLogInWhy(t *testing.T) {
 	d.typed("l")
 	if d.dialog != nil {
 		t.Error("a key does not close it")
+	}
+}
+
+// Forced return: only for the server that the console is on, only without a quorum, and by
+// its name typed.
+func TestForcedReturn(t *testing.T) {
+	d := sit(cast(3))
+	d.typed("F")
+	if d.dialog != nil {
+		t.Fatal("a forced return is offered with a quorum")
+	}
+	d = sit(alone())
+	d.typed("3", "j", "r") // of another server there is none, and return does not do it
+	if d.dialog != nil {
+		t.Fatal("a return is offered without a quorum")
+	}
+	d.typed("F")
+	for _, r := range "node2" {
+		d.typed(string(r))
+	}
+	d.wait(time.Second)
+	d.typed("enter")
+	if len(d.client.asked) != 0 {
+		t.Fatal("confirmed by the name of another server")
+	}
+	d.typed("backspace", "1", "enter")
+	want := api.Operation{Verb: api.VerbForceReturn, Server: "node1", Revision: 4711}
+	if len(d.client.asked) != 1 || d.client.asked[0] != want {
+		t.Fatalf("asked %+v, want %+v", d.client.asked, want)
+	}
+	got := strings.Join(plain(d.model), "\n")
+	if !strings.Contains(got, "return node1 --force: accepted") || len(d.waiting) != 0 {
+		t.Errorf("waiting %v, screen:\n%s", d.waiting, got)
 	}
 }

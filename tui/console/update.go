@@ -176,8 +176,11 @@ func (m *model) onAsked(msg *askedMsg) tea.Cmd {
 		m.say(picture.Failed, m.s(words.NotSent, msg.label, cells.Clean(msg.err.Error())), 0)
 		return nil
 	}
-	m.waiting[msg.id] = msg.label
 	m.say(picture.Changing, m.s(words.Accepted, msg.label), longer)
+	if msg.id == "" {
+		return nil // a forced return: no operation that could be followed, the picture tells
+	}
+	m.waiting[msg.id] = msg.label
 	if m.st != nil {
 		if op := picture.Op(m.st, msg.id); op != nil && op.State != cluster.OpRunning {
 			m.report(msg.id, msg.label, op)

@@ -2,9 +2,11 @@ package picture
 
 import (
 	"strings"
+	"time"
 
 	"baton/core/cluster"
 	"baton/daemon/api"
+	"baton/tui/cells"
 	"baton/tui/words"
 )
 
@@ -50,6 +52,10 @@ func WhyNotServer(t words.Text, st *api.Status, v cluster.Verb, s *api.Server) s
 	switch {
 	case v != cluster.VerbShutdownCluster && s == nil:
 		return t.S(words.WhyNoServer)
+	case v == api.VerbForceReturn && st.Quorum:
+		return t.S(words.WhyNotForced, s.Name)
+	case v == api.VerbForceReturn:
+		return ""
 	case !st.Quorum && v == cluster.VerbReturn && s.Name == st.Server:
 		return t.S(words.WhyForce, s.Name)
 	case !st.Quorum:
@@ -81,6 +87,26 @@ func WhyNotServer(t words.Text, st *api.Status, v cluster.Verb, s *api.Server) s
 		}
 	}
 	return ""
+}
+
+// Vouched are the servers that an operator vouches for who lets this one go on alone:
+// each with when it was heard last.
+func Vouched(t words.Text, st *api.Status) (out []string) {
+	for i := range st.Servers {
+		s := &st.Servers[i]
+		if s.Name == st.Server {
+			continue
+		}
+		heard := t.S(words.NeverHeard)
+		switch {
+		case Heard(st, s):
+			heard = t.S(words.HeardNow)
+		case s.HeardMS >= 0:
+			heard = t.S(words.HeardAgo, cells.Age(time.Duration(s.HeardMS)*time.Millisecond))
+		}
+		out = append(out, cells.Clean(s.Name)+"  "+heard)
+	}
+	return out
 }
 
 // Supposed is an operation on a server, or on the cluster, as a forecast wants it.
@@ -117,6 +143,9 @@ func Addresses(g *api.Group) []string {
 func CommandLine(v cluster.Verb, group, server string) string {
 	if v == cluster.VerbShutdownCluster {
 		return "baton shutdown --cluster"
+	}
+	if v == api.VerbForceReturn {
+		return "baton return " + quote(server) + " --force"
 	}
 	s := "baton " + string(v)
 	if group != "" {

@@ -198,10 +198,12 @@ const (
 	// Operations on servers, and what they would lead to.
 	VerbReturn
 	VerbDisconnect
+	VerbForce
 	VerbShutdown
 	VerbShutdownCluster
 	KeyReturn
 	KeyDisconnect
+	KeyForce
 	KeyShutdown
 	KeyShutdownCluster
 	KeyWhy
@@ -212,6 +214,12 @@ const (
 	ReturnHint
 	ReturnIs
 	DisconnectIs
+	ForceIs
+	ForceVouch
+	ForceRisk
+	NeverHeard
+	HeardNow
+	HeardAgo
 	ShutdownIs
 	ShutdownClusterIs
 	MachineLine
@@ -254,6 +262,7 @@ const (
 	WhyNotThere
 	WhyStoppingCluster
 	WhyForce
+	WhyNotForced
 
 	// Notices.
 	Requested
@@ -466,6 +475,7 @@ var table = [last][2]string{
 	VerbDisconnect:      {"DISCONNECT SERVER %s", "サーバ %s の切離し"},
 	VerbShutdown:        {"SHUT DOWN SERVER %s", "サーバ %s の停止"},
 	VerbShutdownCluster: {"SHUT DOWN CLUSTER %s", "クラスタ %s の停止"},
+	VerbForce:           {"FORCED RETURN OF %s", "サーバ %s の強制復帰"},
 	KeyReturn:           {"return server", "サーバ復帰"},
 	KeyDisconnect:       {"disconnect", "サーバ切離し"},
 	KeyShutdown:         {"shut down", "サーバ停止"},
@@ -477,11 +487,18 @@ var table = [last][2]string{
 	KeyServerActions:    {"server actions", "サーバの操作"},
 	ReturnHint:          {"a %s return", "a %s 復帰"},
 	ReturnIs:            {"Takes %s back into the cluster. Groups do not move back by themselves, unless failback is auto.", "%s をクラスタに復帰させます。\n自動フェイルバックの指定がなければグループは移動しません。"},
+	KeyForce:            {"forced return", "強制復帰"},
 	DisconnectIs:        {"Takes %s out of the cluster. It stays out, over reboots too, until an operator returns it.", "%s をクラスタから切り離します。\n操作者が復帰させるまで、再起動しても切離しのままです。"},
 	ShutdownIs:          {"Its groups leave %s, then batond ends there. It joins again by itself when it boots.", "グループを %s から移し、batond を終了します。\n次に起動したとき自動でクラスタに加わります。"},
 	MachineLine:         {"MACHINE", "マシン"},
 	MachineStays:        {"stays on", "電源は入れたまま"},
 	MachineOff:          {"POWERS OFF", "電源を切る"},
+	ForceIs:             {"%s has no quorum. With this it goes on alone, without asking anybody.", "過半数がありません。強制復帰すると、%s は単独で運用を続けます。"},
+	ForceVouch:          {"YOU VOUCH that every other server is off, or cut off from disks and networks:", "操作者の保証: 他のすべてのサーバは停止済み、またはディスクとネットワークから切断済みです"},
+	ForceRisk:           {"If one of them still runs, groups run twice and both write to their data; and what it has decided without this server is lost when they meet again.", "どれかが動作していると、グループが二重に運用され、双方がデータに書き込みます。また、そのサーバがこのサーバなしで決定したことは失われます。"},
+	NeverHeard:          {"never heard", "一度も応答なし"},
+	HeardNow:            {"HEARD NOW: it is not off", "現在応答あり: 停止していません"},
+	HeardAgo:            {"last heard %s ago", "最後の応答は %s 前"},
 	ShutdownClusterIs:   {"Every group stops, all at the same time; then batond ends on all %d servers.", "すべてのグループを同時に停止し、%d 台すべての batond を終了します。"},
 	TypeServer:          {"Type the server's name to go on:  %s", "続けるにはサーバ名を入力:  %s"},
 	TypeCluster:         {"Type the cluster's name to go on:  %s", "続けるにはクラスタ名を入力:  %s"},
@@ -518,7 +535,8 @@ var table = [last][2]string{
 	WhyInAlready:       {"%s is in the cluster already", "%s はすでにクラスタに入っています"},
 	WhyNotThere:        {"%s is %s: boot it first", "%s は %s です。先に起動してください"},
 	WhyStoppingCluster: {"the cluster is being shut down", "クラスタは終了処理中です"},
-	WhyForce:           {"no quorum: nobody may decide now. If the other servers are surely off:  baton return %s --force", "過半数がないため、今は誰も決定できません。他のサーバが確実に停止しているなら:  baton return %s --force"},
+	WhyForce:           {"no quorum: nobody may decide now. If the other servers are surely off: F, the forced return of %s", "過半数がないため、今は誰も決定できません。他のサーバが確実に停止しているなら: F (%s の強制復帰)"},
+	WhyNotForced:       {"%s has a quorum: there is nothing to force", "%s には過半数があります。強制復帰は必要ありません"},
 
 	Requested:   {"%s: requested …", "%s: 要求しました …"},
 	Accepted:    {"%s: accepted, under way", "%s: 受け付けられ、実行中です"},
