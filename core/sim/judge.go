@@ -318,6 +318,9 @@ func (w *world) carriers(g int) []*server {
 	return on
 }
 
+// isBehind ends what missing says of a server that has not applied what another one has.
+const isBehind = " is behind"
+
 // missing says what is not as it should be in a cluster without faults; "" nothing.
 func (w *world) missing() string {
 	var views []node.View
@@ -340,7 +343,7 @@ func (w *world) missing() string {
 		case !v.Quorum:
 			return fmt.Sprintf("%s has no quorum, waits for %q", v.Server, v.Waiting)
 		case v.State == nil || v.State.Index != st.Index:
-			return v.Server + " is behind"
+			return v.Server + isBehind
 		}
 	}
 	if len(views[0].Voters) != len(w.servers) {

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"baton/core/cluster"
@@ -294,7 +295,12 @@ func (w *world) settle() bool {
 		return false
 	}
 	text := w.missing()
+	for end := w.now + time.Second; strings.HasSuffix(text, isBehind) && w.now < end; text = w.missing() {
+		w.runUntil(w.now + 50*time.Millisecond) // a remark is on its way at this very moment
+	}
 	switch {
+	case w.violation != nil:
+		return false
 	case w.operators.begun() != done || w.fence.hits != hits || w.judge.anomalies != anomalies:
 		// An agent was told before, or a resource failed while there was nobody to tell.
 		return false
