@@ -226,9 +226,14 @@ func (d *desk) Check(ctx context.Context, op cluster.Op) error {
 		return explain(err)
 	}
 	if !v.Quorum {
-		return &api.Error{Code: api.CodeNoQuorum, Message: "the cluster cannot decide anything now: " + v.Waiting, Hint: "boot or reconnect the servers it waits for"}
+		return undecided(&v)
 	}
 	return refusal(v.State.Check(op))
+}
+
+// undecided refuses what only a cluster that can decide has an answer to.
+func undecided(v *node.View) error {
+	return &api.Error{Code: api.CodeNoQuorum, Message: "the cluster cannot decide anything now: " + v.Waiting, Hint: "boot or reconnect the servers it waits for"}
 }
 
 // Why says why a group is where it is.
@@ -238,7 +243,20 @@ func (d *desk) Why(ctx context.Context, group string) (string, error) {
 		return "", explain(err)
 	}
 	why, r := v.State.Why(group, clockTime)
-	return why, refusal(r)
+	return asKnown(&v) + why, refusal(r)
+}
+
+// asKnown goes before what a server says of the cluster while it cannot know how that
+// stands now; "" where it can.
+func asKnown(v *node.View) string {
+	if v.Quorum {
+		return ""
+	}
+	does := "decides nothing now"
+	if v.Lease <= 0 {
+		does += " and runs no group"
+	}
+	return v.Server + " " + does + ": " + v.Waiting + "; what it knew last: "
 }
 
 // ScriptLog is the end of what a group's scripts have printed here.
@@ -274,10 +292,17 @@ func (d *desk) Foresee(ctx context.Context, what string) (cluster.Forecast, erro
 		return cluster.Forecast{}, explain(err)
 	}
 	c, err := v.State.Suppose(what)
-	if err != nil {
+	switch {
+	case err != nil:
 		return cluster.Forecast{}, &api.Error{Code: api.CodeBadRequest, Message: err.Error()}
+	case !v.Quorum:
+		return cluster.Forecast{}, undecided(&v)
 	}
-	return v.State.Foresee(c), nil
+	tie := node.Tie{Works: d.tie.word() == "ok"}
+	if kind := d.conf.Tiebreaker.Kind; kind != conf.TiebreakerNone {
+		tie.Kind = kind
+	}
+	return v.Foresee(c, tie), nil
 }
 
 // Force lets this server go on alone.

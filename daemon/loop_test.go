@@ -24,8 +24,9 @@ type fakeNode struct {
 	inputs []node.Input
 	answer func(node.Input) node.Output
 	state  cluster.State
-	// standing is what it says of the quorum.
+	// standing is what it says of the quorum, waiting that its view has none and why.
 	standing node.Standing
+	waiting  string
 }
 
 func (n *fakeNode) Step(_ node.Now, in node.Input) node.Output {
@@ -44,7 +45,7 @@ func (n *fakeNode) View(node.Now) node.View {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.state
-	return node.View{Server: "s1", State: &s, Quorum: true, Leader: "s1"}
+	return node.View{Server: "s1", State: &s, Quorum: n.waiting == "", Leader: "s1", Voters: s.Config.Servers, Waiting: n.waiting}
 }
 
 func (n *fakeNode) Standing(node.Now) node.Standing {
@@ -511,4 +512,50 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("not within 10s: %s", what)
 		}
 	}
+}
+
+// What a server says of the cluster without a quorum: why carries the warning that it is
+// old, and nothing is foreseen. With one, the votes are counted.
+func TestInsightKnowsOfTheQuorum(t *testing.T) {
+	n := &fakeNode{}
+	servers := []string{"s1", "s2"}
+	n.state.Apply(1, cluster.Command{Kind: cluster.KindConfigure, Config: &cluster.Config{
+		Cluster: "c", Servers: servers, Groups: []cluster.GroupConfig{{Name: "A", Policy: servers, Autostart: true}},
+	}})
+	for i, name := range servers {
+		n.state.Apply(uint64(i+2), cluster.Command{Kind: cluster.KindArrive, Server: name, Session: 1, Boot: "b"})
+	}
+	n.state.Apply(4, cluster.Command{Kind: cluster.KindBegin})
+	f := startLoop(t, n, &fakeHands{})
+	d := newDesk(f.loop, &conf.Config{Cluster: conf.Cluster{Name: "c"}, Tiebreaker: conf.Tiebreaker{Kind: conf.TiebreakerNone}}, "test")
+
+	if why, err := d.Why(t.Context(), "A"); err != nil || !strings.HasPrefix(why, "starting on s1 since ") {
+		t.Errorf("with a quorum: %q, %v", why, err)
+	}
+	fc, err := d.Foresee(t.Context(), "s2 fails")
+	if err != nil || !strings.Contains(fc.Halt, "1 of 2 votes would be left (s1)") {
+		t.Errorf("with a quorum: %+v, %v", fc, err)
+	}
+
+	n.mu.Lock()
+	n.waiting = "2 of 2 votes are needed; not heard: s2"
+	n.mu.Unlock()
+	want := "s1 decides nothing now and runs no group: 2 of 2 votes are needed; not heard: s2; what it knew last: starting on s1 since "
+	if why, err := d.Why(t.Context(), "A"); err != nil || !strings.HasPrefix(why, want) {
+		t.Errorf("without a quorum: %q, %v; want %q", why, err, want)
+	}
+	if _, err := d.Why(t.Context(), "Z"); !isCode(err, cluster.RefusedNoSuchGroup) {
+		t.Errorf("unknown group: %v", err)
+	}
+	if fc, err := d.Foresee(t.Context(), "s2 fails"); !isCode(err, api.CodeNoQuorum) {
+		t.Errorf("without a quorum: %+v, %v", fc, err)
+	}
+	if _, err := d.Foresee(t.Context(), "nonsense"); !isCode(err, api.CodeBadRequest) {
+		t.Errorf("nonsense: %v", err)
+	}
+}
+
+func isCode(err error, code string) bool {
+	e, ok := errors.AsType[*api.Error](err)
+	return ok && e.Code == code
 }

@@ -155,7 +155,11 @@ func checkBusy(g *Group) *Refusal {
 	if g.Step == nil {
 		return nil
 	}
-	return refuse(RefusedGroupBusy, "wait until that has ended, or: baton stop "+g.Name,
+	hint := "wait until that has ended"
+	if g.Wanted { // else it is on the way to be stopped already
+		hint += ", or: baton stop " + g.Name
+	}
+	return refuse(RefusedGroupBusy, hint,
 		"%s is %s on %s (%s under way)", g.Name, g.State, g.Step.Server, g.Step.Kind)
 }
 

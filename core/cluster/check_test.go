@@ -211,6 +211,21 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// What would help: a group that is being stopped already cannot be stopped, so that is no
+// advice then.
+func TestBusyHint(t *testing.T) {
+	for _, tc := range []struct {
+		op   Verb
+		want string
+	}{{VerbMove, "wait until that has ended, or: baton stop A"}, {VerbStop, "wait until that has ended"}} {
+		w := running(t, testConfig(2))
+		w.ask(tc.op, "A", "")
+		if r := w.s.Check(Op{Verb: VerbStart, Group: "A"}); r == nil || r.Code != RefusedGroupBusy || r.Hint != tc.want {
+			t.Errorf("start during %s: %+v, want the hint %q", tc.op, r, tc.want)
+		}
+	}
+}
+
 // TestOperationsAreRemembered: a second entry of one ID does nothing; ended ones are
 // forgotten from the oldest, running ones never.
 func TestOperationsAreRemembered(t *testing.T) {

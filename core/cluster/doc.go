@@ -45,6 +45,9 @@
 //     take over what it was kept away from.
 //   - A server that is shut down before it was returned is still detached at its next
 //     boot; one that failed while it was being disconnected is still disconnected.
+//   - Only a start script's exit code can be an anomaly: the seed watches scripts at
+//     activation. That of a stop script or of a RECOVER run is a warning on the group,
+//     which stays with it over the start that follows.
 //   - A server that is down for good does not end an operation on it with an error where
 //     what was asked for is reached: it is out of the cluster.
 //   - What could not be released holds its group (Stuck) and its server, which cannot

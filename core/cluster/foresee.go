@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -15,6 +16,23 @@ type Forecast struct {
 	Runs []ForeseenRun `json:"runs"`
 	// Moves are the groups that would be elsewhere, or in another state, afterwards.
 	Moves []ForeseenMove `json:"moves"`
+	// Servers are those that would be in another state afterwards.
+	Servers []ForeseenServer `json:"servers"`
+	// Phase is the cluster's afterwards, "" where it is the one of now.
+	Phase Phase `json:"phase,omitempty"`
+	// Provided is what all this depends on beside the rules; "" nothing. Halt says why
+	// nobody could decide anything any more: then there are no runs, and every group
+	// stops. Both are filled in by who knows of votes (package node).
+	Provided string `json:"provided,omitempty"`
+	Halt     string `json:"halt,omitempty"`
+}
+
+// ForeseenServer is what becomes of one server.
+type ForeseenServer struct {
+	Server string      `json:"server"`
+	From   ServerState `json:"from"`
+	To     ServerState `json:"to"`
+	Reason string      `json:"reason"` // why, and what would bring it back
 }
 
 // ForeseenRun is one step of a forecast.
@@ -48,8 +66,16 @@ func (s *State) Suppose(text string) (Command, error) {
 	if last := words[len(words)-1]; last == "fails" || last == "fail" {
 		return s.supposeFailure(words[:len(words)-1])
 	}
-	op := Op{ID: "supposed", Verb: Verb(words[0]), Who: Who{User: "somebody"}}
+	op := Op{ID: "supposed", Verb: Verb(words[0]), Who: Who{User: "you"}}
 	rest := words[1:]
+	if op.Verb == VerbShutdown && len(rest) == 2 {
+		switch rest[1] {
+		case "--poweroff":
+			op.Then, rest = ThenPowerOff, rest[:1]
+		case "--reboot":
+			op.Then, rest = ThenReboot, rest[:1]
+		}
+	}
 	switch {
 	case op.Verb == VerbShutdown && rest[0] == "--cluster" && len(rest) == 1:
 		op.Verb = VerbShutdownCluster
@@ -85,10 +111,15 @@ func (s *State) supposeFailure(names []string) (Command, error) {
 		switch {
 		case sv == nil:
 			return Command{}, fmt.Errorf("there is no server or group %q", name)
-		case sv.Session == 0:
+		case !sv.Present:
 			return Command{}, fmt.Errorf("%s is %s already", name, sv.State)
+		case slices.ContainsFunc(c.Lost, func(l Loss) bool { return l.Server == name }):
+			return Command{}, fmt.Errorf("%s is named twice", name)
 		}
 		c.Lost = append(c.Lost, Loss{Server: name, Session: sv.Session, Reason: "supposed to fail"})
+	}
+	if len(c.Lost) == 0 {
+		return Command{}, fmt.Errorf("name the server or group that fails")
 	}
 	return c, nil
 }
@@ -107,7 +138,7 @@ func (s *State) Foresee(c Command) Forecast {
 		after.Apply(index, c)
 	}
 	apply(c)
-	f := Forecast{Runs: []ForeseenRun{}, Moves: []ForeseenMove{}}
+	f := newForecast()
 	for round := 1; round <= maxRounds; round++ {
 		var due []Step
 		for i := range after.Servers {
@@ -136,6 +167,62 @@ func (s *State) Foresee(c Command) Forecast {
 			f.Moves = append(f.Moves, m)
 		}
 	}
+	for i := range after.Servers {
+		was, is := s.Server(after.Servers[i].Name), &after.Servers[i]
+		if was == nil || was.State != is.State {
+			fs := ForeseenServer{Server: is.Name, To: is.State, Reason: after.fate(is)}
+			if was != nil {
+				fs.From = was.State
+			}
+			f.Servers = append(f.Servers, fs)
+		}
+	}
+	if after.Phase != s.Phase {
+		f.Phase = after.Phase
+	}
+	return f
+}
+
+func newForecast() Forecast {
+	return Forecast{Runs: []ForeseenRun{}, Moves: []ForeseenMove{}, Servers: []ForeseenServer{}}
+}
+
+// fate is why a server of a forecast is what it is then, and what brings it back.
+func (s *State) fate(sv *Server) string {
+	out := sv.Reason
+	switch sv.State {
+	case ServerDown:
+		if s.Phase == PhaseRunning {
+			out += "; when it has booted again: " + s.howItReturns(sv.Name)
+		}
+	case ServerStopped:
+		if sv.Then != "" {
+			out += "; the machine" + strings.TrimPrefix(sv.Then.text(), " and")
+		}
+		out += "; it joins when its batond is started"
+	case ServerDetached:
+		out += "; to take it back in: baton return " + sv.Name
+	}
+	return out
+}
+
+// Halted is the forecast of a loss that leaves too few servers to decide anything:
+// each of them stops its groups by itself.
+func (s *State) Halted(lost []Loss, why string) Forecast {
+	f := newForecast()
+	f.Halt = why
+	for i := range s.Groups {
+		if g := &s.Groups[i]; g.State != GroupStopped && (g.Step != nil || g.mayBeActive()) {
+			f.Moves = append(f.Moves, ForeseenMove{
+				Group: g.Name, From: g.Server, State: GroupStopped, Reason: "starts again when enough servers are there",
+			})
+		}
+	}
+	for _, l := range lost {
+		if sv := s.Server(l.Server); sv != nil && sv.State != ServerDown {
+			f.Servers = append(f.Servers, ForeseenServer{Server: l.Server, From: sv.State, To: ServerDown, Reason: l.Reason})
+		}
+	}
 	return f
 }
 
@@ -160,7 +247,10 @@ func (s *State) Why(group string, at func(int64) string) (string, *Refusal) {
 	default:
 		parts = append(parts, fmt.Sprintf("%s on %s since %s: %s", g.State, g.Server, at(g.Since), reason))
 	}
-	if g.Wanted {
+	if g.Warning != "" {
+		parts = append(parts, fmt.Sprintf("warning: %s (what it printed there: baton log %s)", g.Warning, g.Name))
+	}
+	if g.Wanted && s.Phase == PhaseRunning {
 		parts = append(parts, s.whyNotHigher(g, gc, at)...)
 	}
 	if todo := s.toDo(g); todo != "" {
@@ -226,7 +316,14 @@ func (s *State) toDo(g *Group) string {
 		return fmt.Sprintf("to try the stop again: baton stop %s", g.Name)
 	case g.State == GroupFailed:
 		return fmt.Sprintf("to try again: baton start %s", g.Name)
-	case g.State == GroupStopped && !g.Wanted:
+	case g.State != GroupStopped:
+	case s.Phase == PhaseStopping:
+		return "the cluster is being shut down"
+	case s.Phase != PhaseRunning && (g.Wanted || s.Config.Group(g.Name).Autostart):
+		return "it starts with the cluster"
+	case s.Phase != PhaseRunning:
+		return fmt.Sprintf("to start it, when the cluster has started: baton start %s", g.Name)
+	case !g.Wanted:
 		return fmt.Sprintf("to start it: baton start %s", g.Name)
 	}
 	return ""

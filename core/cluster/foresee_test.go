@@ -33,16 +33,22 @@ func foreseen(t *testing.T) *State {
 // A forecast is what Apply then really does, and it leaves the state alone.
 func TestForesee(t *testing.T) {
 	for _, tc := range []struct{ what, want string }{
-		{"server1 fails", "1 start A server2 FAILOVER | A server1->server2 online"},
-		{"server2 fails", "1 start B server1 FAILOVER | B server2->server1 online"},
-		{"server1 and server2 fail", "1 start A server3 FAILOVER | A server1->server3 online, B server2-> stopped"},
-		{"A fails", "1 stop A server1 START/GROUPFAILOVER, 2 recover A server1 RECOVER, 3 start A server2 FAILOVER | A server1->server2 online"},
-		{"move A server3", "1 stop A server1 START/GROUPMOVE, 2 start A server3 START | A server1->server3 online"},
-		{"stop B", "1 stop B server2 START/GROUPSTOP | B server2-> stopped"},
-		{"disconnect server1", "1 stop A server1 START/CLUSTERLEAVE, 2 start A server2 FAILOVER | A server1->server2 online"},
-		{"shutdown --cluster", "1 stop A server1 START/CLUSTERSHUTDOWN, 1 stop B server2 START/CLUSTERSHUTDOWN | A server1-> stopped, B server2-> stopped"},
-		{"move A server1", "refused already-there | "},
-		{"move B server3", "refused not-in-policy | "},
+		{"server1 fails", "1 start A server2 FAILOVER | A server1->server2 online | server1 online->down (supposed to fail; when it has booted again: baton return server1)"},
+		{"server2 fails", "1 start B server1 FAILOVER | B server2->server1 online | server2 online->down (supposed to fail; when it has booted again: baton return server2)"},
+		{"server1 and server2 fail", "1 start A server3 FAILOVER | A server1->server3 online, B server2-> stopped | " +
+			"server1 online->down (supposed to fail; when it has booted again: baton return server1), server2 online->down (supposed to fail; when it has booted again: baton return server2)"},
+		{"server1, server2, and server3 fail", " | A server1-> stopped, B server2-> stopped | server1 online->down (supposed to fail), server2 online->down (supposed to fail), server3 online->down (supposed to fail) | forming"},
+		{"A fails", "1 stop A server1 START/GROUPFAILOVER, 2 recover A server1 RECOVER, 3 start A server2 FAILOVER | A server1->server2 online | "},
+		{"move A server3", "1 stop A server1 START/GROUPMOVE, 2 start A server3 START | A server1->server3 online | "},
+		{"stop B", "1 stop B server2 START/GROUPSTOP | B server2-> stopped | "},
+		{"disconnect server1", "1 stop A server1 START/CLUSTERLEAVE, 2 start A server2 FAILOVER | A server1->server2 online | server1 online->detached (disconnect asked for by you; to take it back in: baton return server1)"},
+		{"shutdown server3", " |  | server3 online->stopped (shutdown asked for by you; it joins when its batond is started)"},
+		{"shutdown server3 --poweroff", " |  | server3 online->stopped (shutdown asked for by you; the machine powers off; it joins when its batond is started)"},
+		{"shutdown --cluster", "1 stop A server1 START/CLUSTERSHUTDOWN, 1 stop B server2 START/CLUSTERSHUTDOWN | A server1-> stopped, B server2-> stopped | " +
+			"server1 online->stopped (cluster shutdown asked for by you; it joins when its batond is started), server2 online->stopped (cluster shutdown asked for by you; it joins when its batond is started), " +
+			"server3 online->stopped (cluster shutdown asked for by you; it joins when its batond is started) | forming"},
+		{"move A server1", "refused already-there |  | "},
+		{"move B server3", "refused not-in-policy |  | "},
 	} {
 		t.Run(tc.what, func(t *testing.T) {
 			s := foreseen(t)
@@ -77,7 +83,53 @@ func forecastText(f Forecast) string {
 	for _, m := range f.Moves {
 		moves = append(moves, fmt.Sprintf("%s %s->%s %s", m.Group, m.From, m.To, m.State))
 	}
-	return strings.Join(runs, ", ") + " | " + strings.Join(moves, ", ")
+	servers := make([]string, 0, len(f.Servers))
+	for _, sv := range f.Servers {
+		servers = append(servers, fmt.Sprintf("%s %s->%s (%s)", sv.Server, sv.From, sv.To, sv.Reason))
+	}
+	out := strings.Join(runs, ", ") + " | " + strings.Join(moves, ", ") + " | " + strings.Join(servers, ", ")
+	if f.Phase != "" {
+		out += " | " + string(f.Phase)
+	}
+	return out
+}
+
+// A server that is returned is foreseen online behind its RECOVER run; one that is
+// there without a session can fail, too, and one that is not there cannot.
+func TestForeseeServersThatComeAndGo(t *testing.T) {
+	w := running(t, testConfig(3))
+	w.lose("server1")
+	w.runAll()
+	if _, err := w.s.Suppose("server1 fails"); err == nil || err.Error() != "server1 is down already" {
+		t.Errorf("a server that is down fails: %v", err)
+	}
+	w.arrive("server1", "boot2")
+	for what, want := range map[string]string{
+		"return server1": "1 recover A server1 RECOVER, 2 recover C server1 RECOVER |  | server1 detached->online (returned)",
+		"server1 fails":  " |  | server1 detached->down (supposed to fail; when it has booted again: baton return server1)",
+	} {
+		c, err := w.s.Suppose(what)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if got := forecastText(w.s.Foresee(c)); got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", what, got, want)
+		}
+	}
+}
+
+// Too few servers left: every group stops, and nothing is run.
+func TestHalted(t *testing.T) {
+	s := foreseen(t)
+	c, err := s.Suppose("server1 and server2 fail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := s.Halted(c.Lost, "too few")
+	want := " | A server1-> stopped, B server2-> stopped | server1 online->down (supposed to fail), server2 online->down (supposed to fail)"
+	if got := forecastText(f); got != want || f.Halt != "too few" {
+		t.Errorf("halt %q\ngot  %s\nwant %s", f.Halt, got, want)
+	}
 }
 
 func TestSupposeRefusesNonsense(t *testing.T) {
@@ -89,6 +141,9 @@ func TestSupposeRefusesNonsense(t *testing.T) {
 		{"dance A", "nothing that can be supposed"},
 		{"move A server1 server2", "nothing that can be supposed"},
 		{"return", "nothing that can be supposed"},
+		{"shutdown server1 --force", "nothing that can be supposed"},
+		{"and fail", "name the server or group that fails"},
+		{"server1 and server1 fail", "server1 is named twice"},
 	} {
 		if _, err := s.Suppose(tc.what); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%q: got %v, want %q", tc.what, err, tc.want)
@@ -124,6 +179,16 @@ func TestWhy(t *testing.T) {
 	apply(Command{Kind: KindOperate, Op: &Op{ID: "1", Verb: VerbStop, Group: "B", Who: Who{User: "alice"}}})
 	finish()
 	check("B", "stopped since t12: stop asked for by alice; to start it: baton start B")
+	apply(Command{Kind: KindOperate, Op: &Op{ID: "2", Verb: VerbMove, Group: "A", Server: "server3", Who: Who{User: "alice"}}})
+	for _, st := range s.Steps("server2") {
+		apply(Command{Kind: KindResult, Server: st.Server, Session: st.Session, Token: st.Token, Outcome: &Outcome{OK: true, Ran: true, Exit: 4}})
+	}
+	finish()
+	check("A", "on server3 since t15: move asked for by alice; warning: stop script on server2: exit code 4 (what it printed there: baton log A); "+
+		"server1 is detached since t10; to bring it back: baton return server1; server2, which comes first, is online: baton move A server2 brings it there")
+	apply(Command{Kind: KindOperate, Op: &Op{ID: "3", Verb: VerbShutdownCluster, Who: Who{User: "alice"}}})
+	finish()
+	check("A", "stopped since t17: cluster shutdown asked for by alice; it starts with the cluster")
 	if _, r := s.Why("Z", at); r == nil || r.Code != RefusedNoSuchGroup {
 		t.Errorf("unknown group: got %v", r)
 	}

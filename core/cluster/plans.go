@@ -1,6 +1,9 @@
 package cluster
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // This file is what may be pushed onto a group, and in which order: plans. A plan is
 // a step and the intents behind it; results and losses carry it on.
@@ -59,7 +62,10 @@ func (x *change) startAt(g *Group, in Intent) bool {
 }
 
 func (x *change) startOn(g *Group, server, event, why string, handover bool) {
-	g.Warning, g.Degraded = "", false
+	g.Degraded = false
+	if !handover {
+		g.Warning = "" // else it is about the stop just before, on the server that was left
+	}
 	if event != EventFailover {
 		g.Left = Left{}
 	}
@@ -78,7 +84,7 @@ func (x *change) pushStop(g *Group, factor, why string) {
 	env := g.LastStart
 	env.Factor = factor
 	x.set(g, GroupStopping, g.Server, why)
-	g.Stuck = false
+	g.Stuck, g.Warning = false, ""
 	x.push(g, x.s.Server(g.Server), StepStop, env, false)
 	x.say(CodeGroupStopping, g.Server, g.Name, "%s is being stopped on %s (%s): %s", g.Name, g.Server, factor, why)
 }
@@ -202,6 +208,18 @@ func (x *change) record(g *Group, server, text string) {
 		}
 	}
 	g.Anomalies = append(kept, Anomaly{Server: server, At: x.at, Text: text})
+	x.touch(g)
+}
+
+// warn marks a group with what went wrong and stops nothing, beside what it is marked with.
+func (x *change) warn(g *Group, text string) {
+	switch {
+	case strings.Contains(g.Warning, text):
+		return
+	case g.Warning != "":
+		text = g.Warning + "; " + text
+	}
+	g.Warning = text
 	x.touch(g)
 }
 

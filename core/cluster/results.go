@@ -61,14 +61,14 @@ func (x *change) started(g *Group, step Step, o Outcome) {
 	x.set(g, GroupOnline, step.Server, g.Reason)
 	failed := !o.OK || o.Exit != 0
 	if failed {
-		g.Warning = "start script: " + describe(o)
+		x.warn(g, "start script: "+describe(o))
 		x.say(CodeScriptFailed, step.Server, g.Name, "start script of %s on %s: %s", g.Name, step.Server, describe(o))
 	}
 	if x.advance(g) {
 		return // a stop was asked for meanwhile
 	}
 	if failed && x.rules(g).MonitorScript {
-		x.anomaly(g, g.Warning)
+		x.anomaly(g, "start script: "+describe(o))
 		return
 	}
 	x.say(CodeGroupOnline, step.Server, g.Name, "%s is online on %s (%s, %d ms)", g.Name, g.Reason, step.Env.Event, o.Millis)
@@ -82,7 +82,7 @@ func (x *change) stopped(g *Group, step Step, o Outcome) {
 		return
 	}
 	if o.Exit != 0 {
-		g.Warning = "stop script: " + describe(o)
+		x.warn(g, "stop script on "+step.Server+": "+describe(o))
 		x.say(CodeScriptFailed, step.Server, g.Name, "stop script of %s on %s: %s", g.Name, step.Server, describe(o))
 	}
 	x.goOn(g)
@@ -142,6 +142,9 @@ func (x *change) sayRecovered(step Step, o Outcome) {
 	if o.OK && o.Exit == 0 {
 		x.say(CodeGroupRecovered, step.Server, step.Group, "%s: RECOVER has ended on %s", step.Group, step.Server)
 		return
+	}
+	if g := x.s.Group(step.Group); g != nil {
+		x.warn(g, "RECOVER on "+step.Server+": "+describe(o))
 	}
 	x.say(CodeRecoverFailed, step.Server, step.Group, "%s: RECOVER on %s: %s", step.Group, step.Server, describe(o))
 }

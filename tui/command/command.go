@@ -14,11 +14,13 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/charmbracelet/x/term"
 	"github.com/spf13/cobra"
 
 	"baton/daemon/api"
+	"baton/tui/cells"
 	"baton/tui/console"
 	"baton/tui/words"
 )
@@ -52,6 +54,7 @@ type system struct {
 	getenv   func(string) string
 	environ  []string
 	version  string
+	silent   time.Duration // 0: silentFor
 }
 
 // Run carries out a command line without its first word.
@@ -131,7 +134,7 @@ func newRoot(sys *system) *cobra.Command {
 	root.PersistentFlags().StringVar(&o.socket, "socket", "", "batond's `PATH` (default: $BATON_SOCKET, else "+api.DefaultSocket+")")
 	root.PersistentFlags().BoolVar(&o.ascii, "ascii", false, "signs and lines in ASCII only")
 	root.Flags().BoolVar(&o.view, "view", false, "look only: no operations")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &failure{exitUsage, err} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage("%w; see: %s --help", err, c.CommandPath()) })
 	root.AddCommand(
 		o.status(), o.events(),
 		o.why(), o.log(), o.simulate(), explainCommand(sys),
@@ -139,18 +142,58 @@ func newRoot(sys *system) *cobra.Command {
 		o.returning(), o.disconnect(), o.shutdown(),
 		checkCommand(sys), keygenCommand(sys), diskCommand(sys), versionCommand(sys),
 	)
-	for _, c := range append(root.Commands(), root) {
-		if c.Args != nil {
-			args := c.Args
-			c.Args = func(c *cobra.Command, a []string) error {
-				if err := args(c, a); err != nil {
-					return usage("%w; see: %s --help", err, c.CommandPath())
-				}
-				return nil
+	sayUsage(root)
+	return root
+}
+
+// sayUsage has a command and those below it refuse wrong arguments in our words, with the
+// exit code for that.
+func sayUsage(c *cobra.Command) {
+	if args := c.Args; args != nil {
+		c.Args = func(c *cobra.Command, a []string) error {
+			if err := args(c, a); err != nil {
+				return misused(c, a, err)
 			}
+			return nil
 		}
 	}
-	return root
+	for _, sub := range c.Commands() {
+		sayUsage(sub)
+	}
+}
+
+// misused says how a command is called, and of an unknown one what may have been meant.
+func misused(c *cobra.Command, args []string, err error) error {
+	var own *failure
+	switch {
+	case errors.As(err, &own):
+		return usage("%w; see: %s --help", err, c.CommandPath())
+	case c.HasParent():
+		return usage("%s takes %s, and %s given; see: %s --help", c.CommandPath(), takes(c), given(args), c.CommandPath())
+	}
+	meant := ""
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		meant = "; did you mean: " + c.CommandPath() + " " + near[0]
+	}
+	return usage("there is no command %q%s; see: %s --help", cells.Clean(args[0]), meant, c.CommandPath())
+}
+
+// takes is the part of a command's usage behind its name.
+func takes(c *cobra.Command) string {
+	if _, what, ok := strings.Cut(c.Use, " "); ok {
+		return what
+	}
+	return "no arguments"
+}
+
+func given(args []string) string {
+	switch len(args) {
+	case 0:
+		return "none is"
+	case 1:
+		return fmt.Sprintf("%q is", cells.Clean(args[0]))
+	}
+	return fmt.Sprint(len(args), " are")
 }
 
 // isTerminal says whether an input or output is one.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -162,11 +163,30 @@ func TestWaitsOverRestart(t *testing.T) {
 	}
 }
 
+// A daemon that neither accepts nor refuses: the operator is told that it is silent, and
+// can give up without being told that nothing has happened.
+func TestSilentDaemon(t *testing.T) {
+	d, socket := play(t, stage.Healthy(start, 3))
+	release := make(chan struct{})
+	d.Answer(func(cluster.Op) error { <-release; return errors.New("too late") })
+	defer close(release)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	errs := &watched{want: "has not answered for", found: cancel}
+	var out bytes.Buffer
+	sys := &system{in: strings.NewReader(""), out: &out, err: errs, getenv: func(string) string { return "" }, silent: 20 * time.Millisecond}
+	code := run(ctx, sys, []string{"--socket", socket, "stop", "web"})
+	if want := "stop web: batond at " + socket + " has not answered for 20ms; waiting. If you give up, `baton events` shows later whether the cluster has it\n"; code != 1 || out.String() != "" || errs.text() != want+"baton: stop web: given up before an answer; `baton events` shows whether the cluster has it\n" {
+		t.Errorf("exit %d, out %q, errors %q", code, out.String(), errs.text())
+	}
+}
+
 func TestUsage(t *testing.T) {
 	d, socket := play(t, stage.Healthy(start, 3))
 	for _, args := range []string{
 		"start", "stop", "stop a b", "move", "move a b c", "move a b --to c", "start a b --on c", "status x", "frobnicate", "events -n -1", "events -n x", "--frob", "stop web --timeout -1s", "stop web --timeout x", "check", "failover",
 		"return", "return a b", "disconnect", "shutdown", "shutdown a b --yes", "shutdown a --cluster --yes", "why", "why a b", "simulate", "explain a b", "explain no-such-code",
+		"disk", "disk frobnicate", "disk init", "disk init a b", "version x", "keygen x", "log", "shutdown a --poweroff --reboot",
 		// There is no terminal here to ask at.
 		"shutdown node1", "shutdown --cluster", "return node1 --force",
 	} {
@@ -180,6 +200,25 @@ func TestUsage(t *testing.T) {
 	for _, args := range []string{"--help", "move --help", "version", "keygen", "explain", "explain server-down"} {
 		if code, out, errs := baton(t, socket, nil, strings.Fields(args)...); code != 0 || out == "" || errs != "" {
 			t.Errorf("baton %s: exit %d, out %q, errors %q", args, code, out, errs)
+		}
+	}
+}
+
+// What a wrong command line is told, in words that name what was expected.
+func TestUsageText(t *testing.T) {
+	for args, want := range map[string]string{
+		"why":                            "baton why takes GROUP, and none is given; see: baton why --help",
+		"move a b c":                     "baton move takes GROUP [SERVER], and 3 are given; see: baton move --help",
+		"keygen x":                       `baton keygen takes no arguments, and "x" is given; see: baton keygen --help`,
+		"disk init":                      "baton disk init takes DEVICE, and none is given; see: baton disk init --help",
+		"stat":                           `there is no command "stat"; did you mean: baton status; see: baton --help`,
+		"frobnicate":                     `there is no command "frobnicate"; see: baton --help`,
+		"move --frob":                    "unknown flag: --frob; see: baton move --help",
+		"shutdown":                       "name one server, or say --cluster; see: baton shutdown --help",
+		"shutdown a --poweroff --reboot": "--poweroff and --reboot exclude each other; see: baton shutdown --help",
+	} {
+		if code, _, errs := baton(t, "/nowhere", nil, strings.Fields(args)...); code != 2 || errs != "baton: "+want+"\n" {
+			t.Errorf("baton %s: exit %d\ngot  %swant baton: %s", args, code, errs, want)
 		}
 	}
 }

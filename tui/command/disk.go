@@ -12,6 +12,7 @@ import (
 // the device.
 func diskCommand(sys *system) *cobra.Command {
 	parent := &cobra.Command{Use: "disk", Short: "Prepare the CLUSTER partition on a shared disk", Args: cobra.NoArgs}
+	parent.RunE = func(*cobra.Command, []string) error { return usage("say what to do: baton disk init DEVICE") }
 	var force bool
 	c := &cobra.Command{
 		Use:   "init DEVICE",

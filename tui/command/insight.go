@@ -103,12 +103,23 @@ func (o *options) simulate() *cobra.Command {
 	return c
 }
 
-// forecast is what would happen: the steps, round by round, and then who is where.
+// forecast is what would happen: the steps, round by round, and then what has become of
+// servers and groups.
 func forecast(what string, f *cluster.Forecast) string {
-	if len(f.Runs)+len(f.Moves) == 0 {
-		return "if " + cells.Clean(what) + ": no group would start, stop or move\n"
+	what = "if " + cells.Clean(what)
+	if len(f.Runs)+len(f.Moves)+len(f.Servers) == 0 && f.Halt == "" {
+		return what + ": nothing would change\n"
 	}
-	b := "if " + cells.Clean(what) + ":\n"
+	b := what + ":\n"
+	for _, s := range []string{f.Halt, f.Provided} {
+		if s != "" {
+			b += wrapped(cells.Clean(s))
+		}
+	}
+	if f.Halt != "" {
+		b += wrapped("the servers that are left stop their groups within heartbeat.timeout, by killing them, and wait for others; " +
+			"when those are surely off, baton return SERVER --force on one lets it go on alone")
+	}
 	var rows [][]string
 	for i := range f.Runs {
 		r := &f.Runs[i]
@@ -120,6 +131,10 @@ func forecast(what string, f *cluster.Forecast) string {
 	}
 	b += aligned(rows)
 	rows = nil
+	for i := range f.Servers {
+		s := &f.Servers[i]
+		rows = append(rows, []string{" ", cells.Clean(s.Server), string(s.From) + " -> " + string(s.To), "", cells.Clean(s.Reason)})
+	}
 	for i := range f.Moves {
 		m := &f.Moves[i]
 		place := func(s string) string {
@@ -130,10 +145,19 @@ func forecast(what string, f *cluster.Forecast) string {
 		}
 		rows = append(rows, []string{" ", cells.Clean(m.Group), place(m.From) + " -> " + place(m.To), string(m.State), cells.Clean(m.Reason)})
 	}
-	if len(rows) == 0 {
-		return b + "then every group is where it was\n"
+	b += "then:\n" + aligned(rows)
+	if len(f.Moves) == 0 {
+		b += "   every group is where it was\n"
 	}
-	return b + "then:\n" + aligned(rows)
+	if f.Phase == cluster.PhaseForming {
+		b += "   the cluster is down, and starts when its servers are there again\n"
+	}
+	return b
+}
+
+// wrapped is a sentence below a heading.
+func wrapped(s string) string {
+	return "   " + strings.Join(cells.Wrap(s, 75, 99, ""), "\n   ") + "\n"
 }
 
 // runAs is what the script would be told.

@@ -41,22 +41,43 @@ func TestSimulate(t *testing.T) {
 			return leaves(what)
 		case "stop web":
 			return cluster.Forecast{Refusal: &cluster.Refusal{Code: cluster.RefusedAlreadyStopped, Message: "web is stopped already"}}, nil
+		case "node1 and node2 fail":
+			return cluster.Forecast{
+				Halt:    "1 of 3 votes would be left (node3), and 2 are needed",
+				Servers: []cluster.ForeseenServer{{Server: "node1", From: cluster.ServerOnline, To: cluster.ServerDown, Reason: "supposed to fail"}},
+				Moves:   []cluster.ForeseenMove{{Group: "web", From: "node1", State: cluster.GroupStopped, Reason: "starts again when enough servers are there"}},
+			}, nil
+		case "node2 fails":
+			return cluster.Forecast{
+				Provided: "1 of 2 votes would be left (node1): all this only if the tie-breaker (witness) lets them go on; else they stop their groups, too",
+				Servers:  []cluster.ForeseenServer{{Server: "node2", From: cluster.ServerOnline, To: cluster.ServerDown, Reason: "supposed to fail; when it has booted again: baton return node2"}},
+			}, nil
+		case "shutdown --cluster":
+			f, err := leaves(what)
+			f.Phase = cluster.PhaseForming
+			return f, err
 		case "nonsense x":
 			return cluster.Forecast{}, errors.New("nothing that can be supposed")
 		}
 		return cluster.Forecast{}, nil
 	})
-	t.Run("fails", func(t *testing.T) {
-		code, out, errs := baton(t, socket, nil, "simulate", "node1 fails")
-		if code != 0 || errs != "" {
-			t.Errorf("exit %d, errors %q", code, errs)
-		}
-		golden.RequireEqual(t, out)
-	})
+	for _, what := range []string{"node1 fails", "node2 fails", "node1 and node2 fail", "shutdown --cluster"} {
+		t.Run(what, func(t *testing.T) {
+			code, out, errs := baton(t, socket, nil, "simulate", what)
+			if code != 0 || errs != "" {
+				t.Errorf("exit %d, errors %q", code, errs)
+			}
+			golden.RequireEqual(t, out)
+		})
+	}
+	asked = nil
+	if code, _, errs := baton(t, socket, nil, "simulate", "node1 fails"); code != 0 || errs != "" {
+		t.Errorf("exit %d, errors %q", code, errs)
+	}
 	if code, out, _ := baton(t, socket, nil, "simulate", "node1", "fails"); code != 0 || out == "" {
 		t.Errorf("without quotes: exit %d, out %q", code, out)
 	}
-	if code, out, _ := baton(t, socket, nil, "simulate", "return node1"); code != 0 || out != "if return node1: no group would start, stop or move\n" {
+	if code, out, _ := baton(t, socket, nil, "simulate", "return node1"); code != 0 || out != "if return node1: nothing would change\n" {
 		t.Errorf("nothing: exit %d, out %q", code, out)
 	}
 	if code, out, errs := baton(t, socket, nil, "simulate", "stop web"); code != 1 || out != "" || errs != "baton: would be refused: web is stopped already\n" {

@@ -101,6 +101,9 @@ func Report(st *api.Status, t words.Text, ascii bool) string {
 			server = "-"
 		}
 		why := g.Reason
+		if doubt := picture.Doubt(t, st, g); doubt != "" {
+			why = doubt + "; " + why
+		}
 		if g.Warning != "" {
 			why += "; " + g.Warning
 		}
@@ -175,9 +178,11 @@ func (o *options) printEvents(ctx context.Context, n int, follow, asJSON bool) e
 		_, err := fmt.Fprintln(o.sys.out, eventLine(e))
 		return err
 	}
-	events, err := client.Events(ctx, 0, n)
+	limited, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	events, err := client.Events(limited, 0, n)
 	if err != nil {
-		return err
+		return o.late(ctx, limited, err)
 	}
 	last := uint64(0)
 	for i := range events {
@@ -244,6 +249,13 @@ func followEvents(ctx context.Context, client *api.Client, last *uint64, print f
 	}
 }
 
+// column is a name in a column of its own. One that is longer is not cut: the line is for
+// grep as well as for the eye.
+func column(name string) string {
+	name = cells.Clean(name)
+	return name + cells.Space(10-cells.Width(name))
+}
+
 func eventLine(e *cluster.Event) string {
 	line := time.UnixMilli(e.At).Format("2006-01-02 15:04:05.000") + " " + strings.ToUpper(fmt.Sprintf("%-5s", e.Severity))
 	about := e.Group
@@ -254,7 +266,7 @@ func eventLine(e *cluster.Event) string {
 	if server == "" {
 		server = "-"
 	}
-	line += " " + cells.Fit(cells.Clean(server), 10, "") + " " + cells.Fit(cells.Clean(about), 10, "") + " " + cells.Clean(e.Text)
+	line += " " + column(server) + " " + column(about) + " " + cells.Clean(e.Text)
 	if e.Who != "" && !strings.Contains(e.Text, e.Who) {
 		line += " (" + cells.Clean(e.Who) + ")"
 	}

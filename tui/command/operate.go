@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -134,10 +135,18 @@ func (o *options) operate(ctx context.Context, op api.Operation, w waiting) erro
 	}
 	client, name := o.dial(), title(&op)
 	op.From = from(o.sys.getenv)
+	silent := cmp.Or(o.sys.silent, silentFor)
+	quiet := time.AfterFunc(silent, func() {
+		fmt.Fprintf(o.sys.err, "%s: batond at %s has not answered for %s; waiting. If you give up, `baton events` shows later whether the cluster has it\n", name, o.path(), silent)
+	})
 	last := endsDaemon(ctx, client, &op)
 	a, err := client.Operate(ctx, op)
+	quiet.Stop()
 	if err != nil {
-		if ctx.Err() != nil && outer.Err() == nil {
+		switch {
+		case outer.Err() != nil:
+			return &failure{exitFailed, fmt.Errorf("%s: given up before an answer; `baton events` shows whether the cluster has it", name)}
+		case ctx.Err() != nil:
 			return &failure{exitTimeout, fmt.Errorf("%s: no answer within %s; `baton events` shows whether the cluster has it", name, w.timeout)}
 		}
 		return err
@@ -205,6 +214,10 @@ func await(ctx context.Context, client *api.Client, id string, last bool) (clust
 		}
 	}
 }
+
+// silentFor is how long a daemon may take to accept or refuse before that is said. It is
+// more than the cluster needs to elect a leader, with the times that are usual.
+const silentFor = 5 * time.Second
 
 // quietFor is how long an operation may take before what is going on is told.
 const quietFor = time.Second

@@ -66,10 +66,10 @@ func (o *options) shutdown() *cobra.Command {
 			"The machine goes on running, unless --poweroff or --reboot is given: then its init is asked for that as the last act of its batond.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if all != (len(args) == 0) || len(args) > 1 {
-				return fmt.Errorf("name one server, or say --cluster")
+				return usage("name one server, or say --cluster")
 			}
 			if off && reboot {
-				return fmt.Errorf("--poweroff and --reboot exclude each other")
+				return usage("--poweroff and --reboot exclude each other")
 			}
 			return nil
 		},
@@ -117,10 +117,12 @@ func (o *options) vouch(ctx context.Context, server string, yes bool) error {
 	if err := o.askable("return --force " + server); err != nil {
 		return err
 	}
-	st, err := o.dial().Status(ctx)
+	limited, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	st, err := o.dial().Status(limited)
 	switch {
 	case err != nil:
-		return err
+		return o.late(ctx, limited, err)
 	case st.Server != server:
 		return &api.Error{Message: fmt.Sprintf("this is %s: %s must be asked itself", st.Server, server), Hint: "log in there"}
 	case st.Quorum:
@@ -147,19 +149,21 @@ func (o *options) mean(ctx context.Context, op *api.Operation, yes bool) error {
 		return err
 	}
 	client := o.dial()
-	f, err := client.Foresee(ctx, title(op))
+	limited, cancel := context.WithTimeout(ctx, statusTime)
+	defer cancel()
+	f, err := client.Foresee(limited, title(op))
 	switch {
 	case err != nil:
-		return err
+		return o.late(ctx, limited, err)
 	case f.Refusal != nil:
 		return f.Refusal
 	}
 	what, name := "server", op.Server
 	lines := []string{"Shuts " + op.Server + " down: its groups leave it, then its batond ends" + lastAct(op.Then) + "."}
 	if op.Verb == cluster.VerbShutdownCluster {
-		st, err := client.Status(ctx)
+		st, err := client.Status(limited)
 		if err != nil {
-			return err
+			return o.late(ctx, limited, err)
 		}
 		what, name = "cluster", st.Cluster
 		lines = []string{"Shuts cluster " + st.Cluster + " down: every group stops, then batond ends on every server" + lastAct(op.Then) + "."}

@@ -342,7 +342,7 @@ func (c *confirm) effects(m *model, g *api.Group) []string {
 		}
 		return m.s(words.TookLast, took(ms))
 	}
-	n, from, to := len(g.Resources), cells.Clean(g.Server), cells.Clean(c.target())
+	n, from, to := picture.CountResources(g), cells.Clean(g.Server), cells.Clean(c.target())
 	var out []string
 	switch c.verb {
 	case cluster.VerbStart:

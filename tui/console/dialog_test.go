@@ -39,7 +39,7 @@ func (f *fakeClient) Operate(_ context.Context, op api.Operation) (api.Accepted,
 func (f *fakeClient) Wait(context.Context, string) (cluster.Op, error) { return f.op, nil }
 
 func (f *fakeClient) ScriptLog(_ context.Context, group string) (api.ScriptLog, error) {
-	return api.ScriptLog{Group: group, Server: "node1", Text: "# start " + group + "\nlistening\x1b[2J\n# exit code 0\n"}, nil
+	return api.ScriptLog{Group: group, Server: "node1", Text: "# start " + group + "\nlistening\x1b[2J\n# 2026-08-14T14:02:11.104Z stop " + group + " on node1, token 1048578: " + strings.Repeat("/long/path", 6) + ": exit code 7 after 0.3 s\n# exit code 0\n"}, nil
 }
 
 func (f *fakeClient) Why(_ context.Context, group string) (string, error) {

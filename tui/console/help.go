@@ -49,13 +49,6 @@ func (*help) draw(m *model, w int) (title string, body, foot []string) {
 		}
 		body = append(body, row)
 	}
-	for i := range m.opt.Extra {
-		if i == 0 {
-			body = append(body, bold(m.s(words.HelpExtra)))
-		}
-		e := &m.opt.Extra[i]
-		body = append(body, m.th.cut(m.th.fit(e.Key, 7)+e.Help, w-1))
-	}
 	body = append(body, bold(m.s(words.HelpSigns)))
 	row := ""
 	for _, k := range [...]struct {
@@ -78,6 +71,13 @@ func (*help) draw(m *model, w int) (title string, body, foot []string) {
 		row += part
 	}
 	body = append(body, row)
+	for i := range m.opt.Extra {
+		if i == 0 {
+			body = append(body, bold(m.s(words.HelpExtra)))
+		}
+		e := &m.opt.Extra[i]
+		body = append(body, m.th.cut(m.th.fit(e.Key, 7)+e.Help, w-1))
+	}
 	return bold(m.s(words.HelpTitle, m.s(screens[m.screen]))), body, []string{
 		dim(m.th.cut(m.s(words.HelpGrey), w-1)), dim(m.th.cut(m.s(words.HelpRecord), w-1)),
 	}

@@ -21,8 +21,8 @@ func (m *model) reasonLines(w, n int) []string {
 	}
 	sign := picture.OfGroup(m.st, g)
 	var why []string
-	if sign.Word == words.NotKnown {
-		why = append(why, m.s(words.LastKnown, g.State))
+	if s := picture.Doubt(m.t, m.st, g); s != "" {
+		why = append(why, s)
 	}
 	if g.Step != nil {
 		s := m.s(sign.Word) + " " + cells.Clean(g.Step.Server)

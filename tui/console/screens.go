@@ -49,7 +49,7 @@ func (m *model) groupDetail(g *api.Group, w, h int) []string {
 	}
 	head += " " + m.s(words.Since, m.groupAge(g))
 	out := []string{m.th.cut(head, w)}
-	for _, s := range []string{g.Reason, g.Warning} {
+	for _, s := range []string{picture.Doubt(m.t, m.st, g), g.Reason, g.Warning} {
 		for _, l := range cells.Wrap(cells.Clean(s), w-2, 2, m.th.tail()) {
 			out = append(out, " "+l)
 		}
@@ -176,11 +176,12 @@ func (m *model) eventsScreen(w, h int) []string {
 		if e.Group != "" {
 			parts = append(parts, m.s(words.ColGroup)+" "+e.Group)
 		}
-		if e.Who != "" {
-			parts = append(parts, m.s(words.EventBy, e.Who))
-		}
 		detail = append(detail, m.th.cut(" "+cells.Clean(strings.Join(parts, "  ")), w))
-		for _, l := range cells.Wrap(cells.Clean(e.Text), w-2, 3, m.th.tail()) {
+		text := cells.Clean(e.Text)
+		if e.Who != "" {
+			text += "  " + m.s(words.EventBy, cells.Clean(e.Who))
+		}
+		for _, l := range cells.Wrap(text, w-2, 3, m.th.tail()) {
 			detail = append(detail, " "+l)
 		}
 	}

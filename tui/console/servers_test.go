@@ -412,6 +412,21 @@ func TestPanes(t *testing.T) {
 	}
 }
 
+// Who asked for what an event tells is said in full below the list, however long the
+// line before it is.
+func TestEventSaysWho(t *testing.T) {
+	d := sit(cast(3))
+	d.log.add([]cluster.Event{{
+		ID: 1 << 40, At: start.UnixMilli(), Severity: cluster.Info, Code: cluster.CodeOpDone, Server: "node2", Group: "web",
+		Text: "done: move web to node2: web is online on node2", Who: "alice as root from /dev/pts/3 ssh 10.0.0.9",
+	}})
+	d.typed("4")
+	got := strings.Join(strings.Fields(strings.Join(plain(d.model), " ")), " ")
+	if want := "web is online on node2 by alice as root from /dev/pts/3 ssh 10.0.0.9"; !strings.Contains(got, want) {
+		t.Errorf("lacks %q:\n%s", want, strings.Join(plain(d.model), "\n"))
+	}
+}
+
 // What a group's scripts have printed on this server is one key behind why; control
 // characters do not get through, and the next key closes.
 func TestScriptLogInWhy(t *testing.T) {
@@ -422,7 +437,7 @@ func TestScriptLogInWhy(t *testing.T) {
 	}
 	d.opens("l")
 	got := strings.Join(plain(d.model), "\n")
-	for _, want := range []string{"SCRIPT LOG OF", "listening", "# exit code 0"} {
+	for _, want := range []string{"SCRIPT LOG OF", "listening", "# exit code 0", "code 7 after 0.3 s"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %q:\n%s", want, got)
 		}

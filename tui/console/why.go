@@ -21,6 +21,9 @@ type whyBox struct {
 	kind  picture.Kind
 }
 
+// maxLogLines bounds what is wrapped at every frame; no screen shows more.
+const maxLogLines = 200
+
 // askWhy opens the box and asks.
 func (m *model) askWhy() tea.Cmd {
 	d := &whyBox{group: m.group}
@@ -77,9 +80,11 @@ func (d *whyBox) draw(m *model, w int) (title string, body, foot []string) {
 	case d.lines != nil:
 		title = bold(m.s(words.LogTitle, m.th.cut(cells.Clean(d.group), w/2)))
 		foot = []string{"", dim(m.s(words.AnyKeyCloses))}
-		for _, l := range d.lines[max(0, len(d.lines)-max(m.h-10, 3)):] {
-			body = append(body, m.th.cut(cells.Clean(l), w-1))
+		// Wrapped: how a run has ended is at the end of its line.
+		for _, l := range d.lines[max(0, len(d.lines)-maxLogLines):] {
+			body = append(body, cells.Wrap(cells.Clean(l), w-1, 4, m.th.tail())...)
 		}
+		body = body[max(0, len(body)-max(m.h-10, 3)):]
 		if len(d.lines) == 0 {
 			body = []string{dim(m.s(words.LogEmpty))}
 		}

@@ -128,6 +128,19 @@ func FirstOnline(st *api.Status, g *api.Group, other string) string {
 	return ""
 }
 
+// CountResources counts what a group needs, its two scripts as one.
+func CountResources(g *api.Group) int {
+	n, script := 0, 0
+	for i := range g.Resources {
+		if g.Resources[i].Kind == "script" {
+			script = 1
+			continue
+		}
+		n++
+	}
+	return n + script
+}
+
 // Addresses lists the group's floating IPs.
 func Addresses(g *api.Group) []string {
 	var out []string

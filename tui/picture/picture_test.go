@@ -177,3 +177,45 @@ func TestEffects(t *testing.T) {
 		t.Errorf("nothing: %q", got)
 	}
 }
+
+// Without a quorum a server knows that what it ran itself is stopped, and of the others
+// what was last known; with one, or where nothing was active, there is no doubt.
+func TestDoubt(t *testing.T) {
+	st := stage.NoQuorum(at, 3)
+	st.Servers[2].HeardMS = 60_000
+	for i, want := range []string{
+		"stopped here, for want of a quorum; another server may run it (last known: ONLINE)",
+		"last known: ONLINE", "last known: STARTING", "",
+	} {
+		g := api.Group{State: string(cluster.GroupOnline), Server: "node1"}
+		switch i {
+		case 1:
+			g.Server = "node3"
+		case 2:
+			g.Server, g.State = "node3", string(cluster.GroupStarting)
+		case 3:
+			g.State = string(cluster.GroupStopped)
+		}
+		if got := picture.Doubt(words.English, st, &g); got != want {
+			t.Errorf("%s on %s: %q, want %q", g.State, g.Server, got, want)
+		}
+		if got := picture.Doubt(words.English, stage.Healthy(at, 3), &g); got != "" {
+			t.Errorf("with a quorum: %q", got)
+		}
+	}
+}
+
+func TestCountResources(t *testing.T) {
+	for _, c := range []struct {
+		kinds string
+		want  int
+	}{{"", 0}, {"script script", 1}, {"floating_ip script script", 2}, {"partition floating_ip floating_ip", 3}} {
+		var g api.Group
+		for _, k := range strings.Fields(c.kinds) {
+			g.Resources = append(g.Resources, api.Resource{Kind: k})
+		}
+		if got := picture.CountResources(&g); got != c.want {
+			t.Errorf("%q: %d, want %d", c.kinds, got, c.want)
+		}
+	}
+}

@@ -130,6 +130,31 @@ func uncertain(st *api.Status, g *api.Group) bool {
 	return i < 0 || st.LeaseMS <= 0 || !Heard(st, &st.Servers[i])
 }
 
+// Doubt says what this server's word for a group is worth, "" where there is no doubt:
+// without a quorum it knows that its own groups are stopped, and of others what was last
+// known.
+func Doubt(t words.Text, st *api.Status, g *api.Group) string {
+	if OfGroup(st, g).Word != words.NotKnown {
+		return ""
+	}
+	word := words.NotKnown
+	switch cluster.GroupState(g.State) {
+	case cluster.GroupOnline:
+		word = words.Online
+	case cluster.GroupStarting:
+		word = words.Starting
+	case cluster.GroupStopping:
+		word = words.Stopping
+	case cluster.GroupFailed:
+		word = words.FailedWord
+	}
+	known := t.S(words.LastKnown, t.S(word))
+	if g.Server == st.Server {
+		return t.S(words.StoppedHere, known)
+	}
+	return known
+}
+
 // Worst is the sign of the whole cluster, and how many things are in that state (0
 // where counting says nothing).
 func Worst(st *api.Status) (Sign, int) {

@@ -57,6 +57,7 @@ const (
 	WaitsFor
 	LeaseGone
 	LastKnown
+	StoppedHere
 	NotRunning
 	NoneThere
 	MoreBelow
@@ -336,6 +337,7 @@ var table = [last][2]string{
 	WaitsFor:        {"WAITING: %s", "待機中: %s"},
 	LeaseGone:       {"this server has no quorum and runs nothing", "このサーバは過半数を失い、何も動かしていません"},
 	LastKnown:       {"last known: %s", "直前の状態: %s"},
+	StoppedHere:     {"stopped here, for want of a quorum; another server may run it (%s)", "過半数がないため、このサーバでは停止済み。他のサーバで動作中かもしれません (%s)"},
 	NotRunning:      {"not running:", "停止中:"},
 	NoneThere:       {"(none)", "(なし)"},
 	MoreBelow:       {"+%d more", "ほか %d"},
