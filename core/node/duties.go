@@ -20,6 +20,9 @@ func (n *Node) duties() {
 	if !n.canPropose() || n.leaderLease() <= n.now.Mono {
 		return
 	}
+	// Before a change of the voters is proposed: behind it the lease may rest on others,
+	// and what this leader founds then must not forget what it rested on.
+	n.supportSelf()
 	if n.agreed == 0 {
 		n.agreed = hashRules(n.state.Config)
 	}

@@ -122,8 +122,13 @@ func (n *Node) leaderLease() lease.Instant {
 }
 
 // supportSelf: a leader supports itself up to the newest stamp that its own lease
-// was based on.
+// was based on. It is noted before each use of that lease. Every lease of a former leader
+// needed the support of one of this leader's electors, who had given it before it voted,
+// so that this stamp covers those leases too.
 func (n *Node) supportSelf() {
+	if n.lacks(NoSelfSupport) {
+		return
+	}
 	b := n.basis()
 	if b == 0 {
 		b = n.support.Last

@@ -377,6 +377,7 @@ func (n *Node) grant(m Message) {
 	if n.lacks(GrantFull) {
 		left = n.p.Lease
 	}
+	n.supportSelf()
 	w.granted = n.now.Mono
 	g := n.message(MsgGrant, m.From)
 	g.AnswerLife, g.AnswerSeq, g.GrantSession, g.Grant = m.Life, m.Seq, m.Session, left

@@ -6,22 +6,23 @@ type Weakness uint64
 
 // The rules that can be left out, each by the name in core/README.md.
 const (
-	NoW         Weakness = 1 << iota // L4: nobody waits for former leases
-	WMoves                           // L4: W follows the configuration instead of being fixed once (H9)
-	NoEndGuard                       // L5: grants go on after a loss was proposed
-	LossEarly                        // L5: a silent session is ended after Te, not T
-	GrantFull                        // L3: a grant of L, not of the leader's remainder
-	GrantLate                        // L3: a lease counts from the receipt of the grant
-	LeaseAlone                       // L2: a leader needs nobody's support for its lease
-	NoSession                        // S1 to S3: leases and steps not bound to a session
-	RenewDirty                       // S1: a new session while something of the old one is left
-	AnyWord                          // S2: a server's word for an older session ends the newer one too (H12)
-	NoLease                          // S3: steps run without a valid lease
-	NoJournal                        // S5: what was begun is forgotten at a restart
-	NoFormerAge                      // L1: a restarted voter claims never to have supported anyone
-	NoTermCheck                      // L1: support for a leader of any term
-	NoAppHear                        // L1: what raft receives from a leader is no support
-	NoSticky                         // a lapsed lease may be extended again
+	NoW           Weakness = 1 << iota // L4: nobody waits for former leases
+	WMoves                             // L4: W follows the configuration instead of being fixed once (H9)
+	NoEndGuard                         // L5: grants go on after a loss was proposed
+	LossEarly                          // L5: a silent session is ended after Te, not T
+	GrantFull                          // L3: a grant of L, not of the leader's remainder
+	GrantLate                          // L3: a lease counts from the receipt of the grant
+	LeaseAlone                         // L2: a leader needs nobody's support for its lease
+	NoSession                          // S1 to S3: leases and steps not bound to a session
+	RenewDirty                         // S1: a new session while something of the old one is left
+	AnyWord                            // S2: a server's word for an older session ends the newer one too (H12)
+	NoLease                            // S3: steps run without a valid lease
+	NoJournal                          // S5: what was begun is forgotten at a restart
+	NoFormerAge                        // L1: a restarted voter claims never to have supported anyone
+	NoTermCheck                        // L1: support for a leader of any term
+	NoAppHear                          // L1: what raft receives from a leader is no support
+	NoSelfSupport                      // L1: a leader is no supporter of its own
+	NoSticky                           // a lapsed lease may be extended again
 
 	NoIdentity    // D1: raft messages of any epoch are taken
 	NoAlarm       // D1: two histories that meet do not care
