@@ -130,7 +130,9 @@ func (w *world) send(s *server, m *node.Message) {
 		w.break_(BrokenDuty, "s%d sends a message from %d to %d", s.number, m.From, m.To)
 		return
 	}
-	w.watch(s, m)
+	if w.watch(s, m); w.stops(m) {
+		return
+	}
 	switch m.Kind {
 	case node.MsgHeartbeat, node.MsgEcho, node.MsgGrant:
 		for p := range w.net.paths {

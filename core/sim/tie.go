@@ -33,7 +33,7 @@ func (w *world) call(s *server, l *life, c node.RegisterCall) {
 		w.stats.count("claim")
 		w.moment(momentClaim, s)
 	}
-	if w.register.down[s.number] || w.dice.chance(0.03) {
+	if w.register.down[s.number] || !w.sure && w.dice.chance(0.03) {
 		return
 	}
 	switch w.opt.Tie {

@@ -78,6 +78,7 @@ func Weaks() []Weak {
 		{"former-age", "L1", node.NoFormerAge, 0},
 		{"support-term", "L1", node.NoTermCheck, 0},
 		{"append-supports", "L1", node.NoAppHear, 0},
+		{"self-support", "L1", node.NoSelfSupport, 0},
 		{"majority", "L2", node.LeaseAlone, 0},
 		{"remainder", "L3", node.GrantFull, 0},
 		{"stamp", "L3", node.GrantLate, 0},
