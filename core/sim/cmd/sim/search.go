@@ -43,8 +43,8 @@ func (c *command) search() (failures int) {
 	words := make(chan word)
 	var wg sync.WaitGroup
 	for k := range c.jobs {
-		// The last -jobs counts: they must agree on who plays what.
-		cmd := exec.Command(self, append(os.Args[1:], fmt.Sprintf("-jobs=%d", c.jobs), fmt.Sprintf("-worker=%d", k+1))...)
+		// The last of a flag counts: they must agree on who plays what.
+		cmd := exec.Command(self, append(os.Args[1:], fmt.Sprintf("-seed=%d", c.seed), fmt.Sprintf("-jobs=%d", c.jobs), fmt.Sprintf("-worker=%d", k+1))...)
 		cmd.Stderr = os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err == nil {
