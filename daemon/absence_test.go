@@ -96,7 +96,7 @@ func TestBatondAbsent(t *testing.T) {
 			c.start(3)
 		}
 		c.look(3, "s3 is back in its session", func(p *api.Status) bool { return p.Quorum && server(p, "s3").State == "online" })
-		time.Sleep(1500 * time.Millisecond) // longer than any lease of the one before
+		time.Sleep(testTimeout) // longer than any lease of the one before
 		if g := group(c.look(3, "A", func(p *api.Status) bool { return p.Quorum }), "A"); g.State != "starting" || g.Server != "s3" {
 			t.Errorf("A is %s on %s while its script runs, want starting on s3", g.State, g.Server)
 		}

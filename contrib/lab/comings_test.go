@@ -229,8 +229,7 @@ func TestTwoOfFourFail(t *testing.T) {
 func (p *play) twoOfFour(kind string) {
 	p.stage.Helper()
 	b := p.Probe("B")
-	p.PowerCut("server1")
-	p.PowerCut("server2")
+	p.powerCuts("server1", "server2")
 	if kind != "none" {
 		p.rest(at("server3", "server3", "server3", "server1", "down", "server2", "down"))
 		p.ran("A start server3 FAILOVER", "C start server3 FAILOVER")
@@ -270,15 +269,27 @@ func (p *play) down(server string) {
 	must(p.stage.T, wait(ctx))
 }
 
-// blackout takes the power from all servers at once: one that lived for Te longer than
-// the others may have been let go on alone by the tie-breaker, and would be waited for.
+// blackout takes the power from all servers.
 func (p *play) blackout() {
 	p.stage.Helper()
-	errs := make(chan error)
+	var all []string
 	for _, s := range p.Lab.Servers {
-		go func() { errs <- s.PowerCut() }()
+		all = append(all, s.Name)
 	}
-	for range p.Lab.Servers {
+	p.powerCuts(all...)
+}
+
+// powerCuts takes the power from servers at once. One after the other can take half a
+// second on a busy machine: a server that lives for Te longer than the others may be let
+// go on alone by the tie-breaker, and would be waited for; and a half that hears one of
+// the dead for longer than their leader goes on too late for its own leases.
+func (p *play) powerCuts(servers ...string) {
+	p.stage.Helper()
+	errs := make(chan error)
+	for _, name := range servers {
+		go func() { errs <- p.Get(name).PowerCut() }()
+	}
+	for range servers {
 		if err := <-errs; err != nil {
 			p.stage.Errorf("power cut: %v", err)
 		}

@@ -166,19 +166,13 @@ func (p *play) carryOut(o *oracle, s step, random *rand.Rand) {
 // lightsOut takes the power from every server that has any, at once.
 func (p *play) lightsOut() {
 	p.stage.Helper()
-	errs := make(chan error)
-	n := 0
+	var on []string
 	for _, s := range p.Lab.Servers {
 		if s.On() {
-			n++
-			go func() { errs <- s.PowerCut() }()
+			on = append(on, s.Name)
 		}
 	}
-	for range n {
-		if err := <-errs; err != nil {
-			p.stage.Errorf("power cut: %v", err)
-		}
-	}
+	p.powerCuts(on...)
 }
 
 // elsewhere waits until the others have taken over from a server that is cut off.

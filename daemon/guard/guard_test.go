@@ -223,9 +223,29 @@ func (b *bench) eventually(what string, ok func() bool) {
 	b.t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			b.t.Fatalf("not within 10s: %s (%s)", what, b.noticed())
+			b.t.Fatalf("not within 10s: %s (%s); %s", what, b.noticed(), b.guardNow())
 		}
 	}
+}
+
+// guardNow says what the guard is doing: without that, one that is dead and one that
+// hangs in the kernel look the same.
+func (b *bench) guardNow() string {
+	p, err := page.Open(filepath.Join(b.config.RunDir, pageFile))
+	if err != nil {
+		return err.Error()
+	}
+	defer p.Close()
+	dir := fmt.Sprintf("/proc/%d/", p.Guard())
+	text := fmt.Sprintf("guard %d (alive: %t), page %+v", p.Guard(), alive(p.Guard()), p.Load())
+	tasks, _ := filepath.Glob(dir + "task/*")
+	for _, t := range tasks {
+		for _, file := range []string{"stat", "wchan", "syscall"} {
+			line, err := os.ReadFile(filepath.Join(t, file))
+			text += fmt.Sprintf("\n%s of %s: %.100s (%v)", file, filepath.Base(t), line, err)
+		}
+	}
+	return text
 }
 
 func (b *bench) has(a netip.Addr) bool { return nettest.Has(b.t, a) }
