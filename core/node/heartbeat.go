@@ -332,7 +332,7 @@ func (n *Node) echo(m Message) {
 
 // takeEcho counts a server's support for this leader.
 func (n *Node) takeEcho(m Message) {
-	if n.lead == nil || !m.Support || m.Term != n.lead.term || m.AnswerLife != n.life() {
+	if n.lead == nil || !m.Support || m.Term != n.lead.term && !n.lacks(NoEchoTerm) || m.AnswerLife != n.life() {
 		return
 	}
 	at, ok := n.peers[m.From].stampOf(m.AnswerSeq)

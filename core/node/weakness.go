@@ -20,6 +20,7 @@ const (
 	NoJournal                          // S5: what was begun is forgotten at a restart
 	NoFormerAge                        // L1: a restarted voter claims never to have supported anyone
 	NoTermCheck                        // L1: support for a leader of any term
+	NoEchoTerm                         // L1: a leader counts the support of a voter of another term
 	NoAppHear                          // L1: what raft receives from a leader is no support
 	NoSelfSupport                      // L1: a leader is no supporter of its own
 	NoSticky                           // a lapsed lease may be extended again

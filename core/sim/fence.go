@@ -16,6 +16,10 @@ type fence struct {
 	w     *world
 	shots []*shot // by number of the server that shoots; nil: none
 	hits  int     // servers that were powered off
+	// deaf and lying are agents as a scene makes them, by number of the server they are
+	// for: the one says that it has powered it off and has not, the other says by its
+	// status, too, that the server is off.
+	deaf, lying []bool
 }
 
 // shot is the work of one claim.
@@ -115,7 +119,7 @@ func (sh *shot) fire(target *server) {
 			sh.fail("the agent fails")
 			return
 		}
-		if target.power {
+		if target.power && !w.fence.deaf[target.number] {
 			w.stats.count("fenced")
 			w.fence.hits++
 			w.note(target, "is powered off by %s", sh.by.name)
@@ -132,7 +136,7 @@ func (sh *shot) fire(target *server) {
 		}
 		// Only the status tells, a little later. Who boots in between is on.
 		w.after(w.dice.between(10*time.Millisecond, 500*time.Millisecond), func() {
-			if target.power && w.opt.World&UnverifiedOff == 0 {
+			if target.power && w.opt.World&UnverifiedOff == 0 && !w.fence.lying[target.number] {
 				sh.fail("the status says on")
 				return
 			}

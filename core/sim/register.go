@@ -10,10 +10,11 @@ import (
 type register struct {
 	tops map[uint64]epoch.ID // by cluster id; looked up, never ranged over
 	down []bool              // by server number: cannot reach it
+	mute []bool              // by server number: reaches it, and gets no answer
 }
 
 func newRegister(servers int) register {
-	return register{tops: map[uint64]epoch.ID{}, down: make([]bool, servers+1)}
+	return register{tops: map[uint64]epoch.ID{}, down: make([]bool, servers+1), mute: make([]bool, servers+1)}
 }
 
 // knownByAll is the key that all clusters share where rule T1 is left out.

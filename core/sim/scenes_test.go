@@ -155,6 +155,8 @@ var (
 var scenes = []*scene{
 	&sceneOdd, &sceneFarewell, &sceneWiped, &sceneAnew, &sceneStuck,
 	&sceneLeaver, &scenePause, &sceneJoint, &sceneAppends, &sceneStamp, &sceneOnce, &sceneOrder, &sceneStart,
+	&sceneClaimed, &sceneClaiming, &sceneUnread, &sceneDeaf, &sceneYielding, &sceneForced,
+	&sceneTerm, &sceneEntering, &sceneForgotten, &sceneLapsed, &sceneReported,
 }
 
 // Goal: the scenes say nothing where no rule is left out.

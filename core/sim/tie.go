@@ -52,7 +52,7 @@ func (w *world) call(s *server, l *life, c node.RegisterCall) {
 
 // answer is the way back.
 func (w *world) answer(s *server, l *life, a node.RegisterAnswer) {
-	if w.register.down[s.number] || !w.healed && w.dice.chance(0.05) {
+	if w.register.down[s.number] || w.register.mute[s.number] || !w.healed && w.dice.chance(0.05) {
 		return
 	}
 	d := w.dice.between(time.Millisecond, 30*time.Millisecond)

@@ -77,6 +77,7 @@ func Weaks() []Weak {
 		{"stuck", "H23", node.NoStuck, 0},
 		{"former-age", "L1", node.NoFormerAge, 0},
 		{"support-term", "L1", node.NoTermCheck, 0},
+		{"echo-term", "L1", node.NoEchoTerm, 0},
 		{"append-supports", "L1", node.NoAppHear, 0},
 		{"self-support", "L1", node.NoSelfSupport, 0},
 		{"majority", "L2", node.LeaseAlone, 0},

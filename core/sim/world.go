@@ -74,7 +74,7 @@ func newWorld(o Options) *world {
 		w.net.lan = lan{out: make([]int, o.Servers), in: make([]int, o.Servers)}
 	}
 	w.register = newRegister(o.Servers)
-	w.fence = fence{w: w, shots: make([]*shot, o.Servers+1)}
+	w.fence = fence{w: w, shots: make([]*shot, o.Servers+1), deaf: make([]bool, o.Servers+1), lying: make([]bool, o.Servers+1)}
 	w.judge = newJudge(w)
 	w.operators = operators{w: w, asked: map[string]*request{}}
 	for i := range o.Servers {
