@@ -64,7 +64,7 @@ func TestYieldMovesOn(t *testing.T) {
 // that the epoch is its.
 func TestYieldedNeverFounds(t *testing.T) {
 	n := sealedNode(t, nil, nil)
-	n.nextID.Yield = epoch.NewRaftID(2, 9)
+	n.id.Claimed, n.nextID.Yield = true, epoch.NewRaftID(2, 9)
 	n.foundIfMine(epoch.ID{Number: 5, Founder: n.id.Raft}, n.now.Mono)
 	if n.half.founded {
 		t.Error("it founds epoch 5")

@@ -203,7 +203,9 @@ func (n *Node) receive(pk Packet) {
 		}
 		n.sessionOver(m.Ended)
 	}
-	if m.Leader && m.Opened != 0 {
+	// Only what was sent since this life was heard: an older word does not know of the
+	// newest sessions of the life before.
+	if m.Leader && m.Opened != 0 && (n.isMine(m.HeardLife) || n.lacks(OldWord)) {
 		n.firstSession(m.Opened - 1)
 	}
 	switch m.Kind {

@@ -98,10 +98,13 @@ func (n *Node) registerAnswered(a RegisterAnswer) {
 	}
 }
 
-// foundIfMine carries out a claim of this server that has won.
+// foundIfMine carries out a claim of this server that has won. What the register has of a
+// forced return that was cut short is no claim: nobody has met half of the voters for it,
+// and the others may have gone on meanwhile.
 func (n *Node) foundIfMine(top epoch.ID, sup lease.Instant) {
 	mine := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
-	if n.id.Sealed && top == mine && n.nextID.Yield == 0 {
+	claimed := n.id.Claimed || n.lacks(ClaimVolatile|ClaimEarly|RaiseClaims)
+	if claimed && n.id.Sealed && top == mine && n.nextID.Yield == 0 {
 		n.found(mine, sup)
 	}
 }

@@ -48,19 +48,25 @@ func TestFirstSession(t *testing.T) {
 	if got := n.offer(); got != 0 {
 		t.Fatalf("on an empty disk: offers %d before it can know what was used up", got)
 	}
-	tell := func(opened uint64) {
-		m := Message{Kind: MsgHeartbeat, From: 1, To: 2, Seq: opened + 1, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true, Opened: opened}
+	seq := uint64(0)
+	tell := func(opened uint64, heard Life) {
+		seq++
+		m := Message{Kind: MsgHeartbeat, From: 1, To: 2, Seq: seq, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true, Opened: opened, HeardLife: heard, HeardSeq: 1}
 		settle(n, n.Step(Now{Mono: 2000}, Input{Packet: &Packet{Message: m}}))
 	}
-	tell(0) // from a leader without a lease: says nothing
+	tell(0, n.life()) // from a leader without a lease: says nothing
 	if got := n.offer(); got != 0 {
 		t.Errorf("after a word that says nothing: offers %d", got)
 	}
-	tell(4 + 1)
+	tell(3+1, Life{epoch.NewRaftID(2, 5), 9})
+	if got := n.offer(); got != 0 {
+		t.Errorf("after a word to the life before this one: offers %d", got)
+	}
+	tell(4+1, n.life())
 	if got := n.offer(); got != 5 {
 		t.Errorf("after session 4 was the last opened: offers %d, want 5", got)
 	}
-	tell(6 + 1)
+	tell(6+1, n.life())
 	if got := n.offer(); got != 5 {
 		t.Errorf("a later word changed the session to %d", got)
 	}

@@ -16,6 +16,7 @@ const (
 	NoSession                          // S1 to S3: leases and steps not bound to a session
 	RenewDirty                         // S1: a new session while something of the old one is left
 	AnyWord                            // S2: a server's word for an older session ends the newer one too (H12)
+	OldWord                            // S1: a server without a disk believes which sessions were opened, however old the word is
 	NoLease                            // S3: steps run without a valid lease
 	NoJournal                          // S5: what was begun is forgotten at a restart
 	NoFormerAge                        // L1: a restarted voter claims never to have supported anyone
@@ -47,6 +48,7 @@ const (
 	NoRaise       // T1: no leader tells the register of the cluster
 	NoT3          // T3: a server that has booted asks a tie-breaker without a record
 	ForceUnsaid   // T4: a forced return does not tell the register
+	RaiseClaims   // T4: what a forced return has told the register is as good as a claim
 
 	// The order of writing: something is done before the disk has it.
 	AckEarly     // 1: raft's messages and entries

@@ -227,6 +227,47 @@ var (
 		}
 		w.runUntil(w.now + 20*time.Second)
 		return ""
+	}} // T4, what a forced return has told the register is no claim. The forced server loses its
+	// power before it has founded; the others boot, and go on as the majority that they are. Then
+	// it boots, and hears nobody but the register, which says that the next epoch is its.
+	sceneForcedCut = scene{"forced and cut short", Options{Servers: 3, Tie: TieRegister, Forced: true}, func(w *world) string {
+		p := w.cast()
+		if p == nil {
+			return noStart
+		}
+		f := p[0]
+		apart := w.gate(around(f))
+		for _, s := range p[1:] {
+			s.kept = true
+			s.powerOff()
+		}
+		w.runUntil(w.now + 10*time.Second)
+		w.force(f)
+		w.forced = true
+		if !w.when(time.Second, func() bool { return f.seen.sealed }) {
+			return "it does not seal"
+		}
+		f.hang()
+		w.runUntil(w.now + 150*time.Millisecond)
+		f.powerOff()
+		f.unhang()
+		if !w.register.isAhead(1) {
+			return "the register is not told"
+		}
+		for _, s := range p[1:] {
+			s.kept = false
+			s.boot()
+		}
+		if text := w.endsOn(30*time.Second, p[1:]...); text != "" {
+			return text
+		}
+		f.boot()
+		w.runUntil(w.now + 20*time.Second)
+		apart.open()
+		if !w.eventually(40*time.Second, func() bool { return f.view().Quorum }) {
+			return "the forced server does not come back"
+		}
+		return ""
 	}}
 )
 

@@ -3,6 +3,7 @@ package sim
 import (
 	"time"
 
+	"baton/core/cluster"
 	"baton/core/node"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -74,5 +75,48 @@ var (
 			grants.deliver(m)
 		}
 		return w.endsOn(10*time.Second, a, p[2])
+	}}
+	// S1, a server that has lost its disk takes a session above all that were opened for it.
+	// Two heartbeats of the leader are late by seconds: they are from before B's newest session
+	// was opened, and are the first that B hears after it has booted without its disk.
+	sceneOpened = scene{"opened", Options{Servers: 3}, func(w *world) string {
+		p := w.cast()
+		if p == nil {
+			return noStart
+		}
+		a, b, c := p[0], p[1], p[2]
+		old := b.view().Session
+		late := w.gate(datagrams(way(a, b)))
+		back := w.gate(datagrams(way(b, a)))
+		w.runUntil(w.now + w.times.Timeout + 400*time.Millisecond)
+		late.open()
+		back.open()
+		if !w.eventually(5*time.Second, func() bool { return b.holds(b.guard.session) && b.guard.session > old }) {
+			return "B gets no new session"
+		}
+		w.runUntil(w.now + time.Second)
+		w.operators.ask(a, cluster.Op{Verb: cluster.VerbMove, Group: w.rules.Groups[0].Name, Server: b.name})
+		w.runUntil(w.now + time.Second)
+		b.powerOff()
+		b.wipe()
+		b.boot()
+		for _, s := range []*server{a, c} {
+			w.gate(datagrams(way(s, b)))
+		}
+		w.runUntil(w.now + 20*time.Millisecond)
+		for range 2 { // the first has it join the epoch
+			m := late.last(func(m *node.Message) bool { return m.Kind == node.MsgHeartbeat && m.Leader })
+			if m == nil {
+				return "no two heartbeats were kept"
+			}
+			late.deliver(*m)
+			m.Leader = false
+			w.runUntil(w.now + 20*time.Millisecond)
+		}
+		w.gates = nil
+		if !w.eventually(40*time.Second, func() bool { w.operators.care(); return w.allWell() }) {
+			return w.missing()
+		}
+		return ""
 	}}
 )

@@ -70,6 +70,8 @@ var caught = []weakened{
 	{name: "verified", scene: &sceneDeaf},
 	{name: "yield-first", scene: &sceneYielding},
 	{name: "forced-raise", scene: &sceneForced},
+	{name: "forced-no-claim", scene: &sceneForcedCut},
+	{name: "fresh-word", scene: &sceneOpened, live: true},
 	{name: "no-claim-after-boot", servers: 2, seeds: 100, options: Options{Tie: TieFence, Aim: 0.5}},
 }
 
