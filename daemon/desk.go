@@ -233,7 +233,7 @@ func (d *desk) Check(ctx context.Context, op cluster.Op) error {
 
 // undecided refuses what only a cluster that can decide has an answer to.
 func undecided(v *node.View) error {
-	return &api.Error{Code: api.CodeNoQuorum, Message: "the cluster cannot decide anything now: " + v.Waiting, Hint: "boot or reconnect the servers it waits for"}
+	return &api.Error{Code: api.CodeNoQuorum, Message: "the cluster cannot decide anything now: " + v.Waiting, Hint: "boot or reconnect the servers it waits for; if they are surely off, here: baton return " + v.Server + " --force"}
 }
 
 // Why says why a group is where it is.

@@ -269,7 +269,7 @@ func (s *State) whyNotHigher(g *Group, gc *GroupConfig, at func(int64) string) (
 		switch sv := s.Server(name); {
 		case sv == nil:
 		case sv.State == ServerOnline && g.State == GroupOnline:
-			parts = append(parts, fmt.Sprintf("%s, which comes first, is online: baton move %s %s brings it there", name, g.Name, name))
+			return append(parts, fmt.Sprintf("%s, which comes first, is online: baton move %s %s brings it there", name, g.Name, name))
 		case sv.State == ServerDetached:
 			is := "detached"
 			if sv.Disconnected {
@@ -278,6 +278,8 @@ func (s *State) whyNotHigher(g *Group, gc *GroupConfig, at func(int64) string) (
 			parts = append(parts, fmt.Sprintf("%s is %s since %s; to bring it back: baton return %s", name, is, at(sv.Since), name))
 		case sv.State == ServerDown && g.Left.Down && g.Left.Server == name:
 			parts = append(parts, "when "+name+" has booted again: "+s.howItReturns(name)) // why it is down has been said
+		case sv.State == ServerDown && strings.Contains(g.Reason, s.whyNot(name)):
+			parts = append(parts, fmt.Sprintf("%s is down since %s; when it has booted again: %s", name, at(sv.Since), s.howItReturns(name)))
 		case sv.State == ServerDown:
 			parts = append(parts, fmt.Sprintf("%s is down since %s (%s); when it has booted again: %s", name, at(sv.Since), sv.Reason, s.howItReturns(name)))
 		case sv.State == ServerStopped:

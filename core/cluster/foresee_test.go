@@ -193,3 +193,26 @@ func TestWhy(t *testing.T) {
 		t.Errorf("unknown group: got %v", r)
 	}
 }
+
+// Of the servers before its own, why names the first that is online and no other behind
+// that; and what the group's reason says of one that is down is not said twice.
+func TestWhyIsShort(t *testing.T) {
+	at := func(ms int64) string { return fmt.Sprintf("t%d", ms/1000) }
+	w := running(t, testConfig(3))
+	w.ask(VerbMove, "A", "server3")
+	w.runAll()
+	got, _ := w.s.Why("A", at)
+	if want := "server1, which comes first, is online: baton move A server1 brings it there"; !strings.HasSuffix(got, want) || strings.Contains(got, "server2") {
+		t.Errorf("moved: %s", got)
+	}
+	w = running(t, testConfig(3))
+	w.ask(VerbStop, "A", "")
+	w.runAll()
+	w.lose("server1")
+	w.ask(VerbStart, "A", "")
+	w.runAll()
+	got, _ = w.s.Why("A", at)
+	if strings.Count(got, "silent on 3 of 3 paths") != 1 || !strings.Contains(got, "; server1 is down since t") || !strings.HasSuffix(got, "when it has booted again: baton return server1") {
+		t.Errorf("started past a server that is down: %s", got)
+	}
+}

@@ -101,8 +101,8 @@ func (s *State) why(gc *GroupConfig, server, left, cause string) string {
 		if name == server {
 			break
 		}
-		if note := s.whyNot(name); !s.isOnline(name) && note != cause {
-			notes = append(notes, note)
+		if !s.isOnline(name) && !strings.HasPrefix(cause, name+" ") { // else it has been said
+			notes = append(notes, s.whyNot(name))
 		}
 	}
 	return reason(server, base, notes)
@@ -124,8 +124,12 @@ func (s *State) whyNot(name string) string {
 		return name + " is not in the configuration"
 	}
 	out := name + " is " + string(sv.State)
-	if sv.State == ServerDown && sv.Reason != "" {
+	switch {
+	case sv.Reason == "":
+	case sv.State == ServerDown:
 		out += ": " + sv.Reason
+	case sv.State == ServerLeaving: // true also when it is read after it has left
+		out = name + " leaves: " + sv.Reason
 	}
 	return out
 }

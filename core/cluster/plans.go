@@ -149,14 +149,20 @@ func (x *change) stick(g *Group, server, text string) {
 	x.say(CodeGroupStuck, server, g.Name, "%s could not be released on %s: %s; it starts nowhere else until it is", g.Name, server, text)
 }
 
-// startWaiting starts every wanted group that waits for a server, if there is one.
+// startWaiting starts every wanted group that waits for a server, if there is one; else
+// the group says how those it waits for are now.
 func (x *change) startWaiting() {
 	if x.s.Phase != PhaseRunning {
 		return
 	}
 	for i := range x.s.Groups {
-		if g := &x.s.Groups[i]; g.State == GroupStopped && g.Wanted {
-			x.startAt(g, Intent{Kind: StepStart})
+		g := &x.s.Groups[i]
+		if g.State != GroupStopped || !g.Wanted || x.startAt(g, Intent{Kind: StepStart}) {
+			continue
+		}
+		if why := x.s.whyNowhere(x.rules(g)); g.Reason != why { // a server has come back detached, ...
+			g.Reason = why
+			x.touch(g)
 		}
 	}
 }

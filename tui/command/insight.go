@@ -67,6 +67,7 @@ func (o *options) log() *cobra.Command {
 
 func (o *options) simulate() *cobra.Command {
 	var asJSON bool
+	var flags [3]bool
 	c := &cobra.Command{
 		Use:   "simulate 'WHAT'",
 		Short: "Say what the cluster would do, without doing it: simulate 'server2 fails'",
@@ -78,6 +79,11 @@ func (o *options) simulate() *cobra.Command {
 			ctx, cancel := context.WithTimeout(c.Context(), statusTime)
 			defer cancel()
 			what := strings.Join(args, " ")
+			for i, given := range flags {
+				if given {
+					what += " --" + supposedFlags[i]
+				}
+			}
 			f, err := o.dial().Foresee(ctx, what)
 			if err != nil {
 				return o.late(c.Context(), ctx, err)
@@ -100,8 +106,16 @@ func (o *options) simulate() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print everything, as JSON")
+	for i, name := range supposedFlags {
+		c.Flags().BoolVar(&flags[i], name, false, "")
+		_ = c.Flags().MarkHidden(name) // it fails for a flag that there is not
+	}
 	return c
 }
+
+// supposedFlags are those of an operation that is supposed without quotes around it:
+// simulate shutdown --cluster.
+var supposedFlags = [...]string{"cluster", "poweroff", "reboot"}
 
 // forecast is what would happen: the steps, round by round, and then what has become of
 // servers and groups.

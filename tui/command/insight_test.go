@@ -77,6 +77,11 @@ func TestSimulate(t *testing.T) {
 	if code, out, _ := baton(t, socket, nil, "simulate", "node1", "fails"); code != 0 || out == "" {
 		t.Errorf("without quotes: exit %d, out %q", code, out)
 	}
+	for _, args := range []string{"shutdown --cluster", "shutdown node1 --poweroff"} {
+		if code, _, errs := baton(t, socket, nil, append([]string{"simulate"}, strings.Fields(args)...)...); code != 0 || asked[len(asked)-1] != args {
+			t.Errorf("%s without quotes: exit %d, errors %q, asked %q", args, code, errs, asked)
+		}
+	}
 	if code, out, _ := baton(t, socket, nil, "simulate", "return node1"); code != 0 || out != "if return node1: nothing would change\n" {
 		t.Errorf("nothing: exit %d, out %q", code, out)
 	}
