@@ -159,8 +159,10 @@ func checkBusy(g *Group) *Refusal {
 	if g.Wanted { // else it is on the way to be stopped already
 		hint += ", or: baton stop " + g.Name
 	}
-	return refuse(RefusedGroupBusy, hint,
-		"%s is %s on %s (%s under way)", g.Name, g.State, g.Step.Server, g.Step.Kind)
+	if g.Step.Kind == StepRecover {
+		return refuse(RefusedGroupBusy, hint, "RECOVER of %s runs on %s", g.Name, g.Step.Server)
+	}
+	return refuse(RefusedGroupBusy, hint, "%s is %s on %s", g.Name, g.State, g.Step.Server)
 }
 
 // checkOnline refuses what only a group that runs can do.

@@ -216,12 +216,22 @@ func TestRefusals(t *testing.T) {
 func TestBusyHint(t *testing.T) {
 	for _, tc := range []struct {
 		op   Verb
-		want string
-	}{{VerbMove, "wait until that has ended, or: baton stop A"}, {VerbStop, "wait until that has ended"}} {
+		ends int // steps that have ended since
+		what string
+		hint string
+	}{
+		{VerbMove, 0, "A is stopping on server1", "wait until that has ended, or: baton stop A"},
+		{VerbMove, 1, "A is starting on server2", "wait until that has ended, or: baton stop A"},
+		{VerbFailover, 1, "RECOVER of A runs on server1", "wait until that has ended, or: baton stop A"},
+		{VerbStop, 0, "A is stopping on server1", "wait until that has ended"},
+	} {
 		w := running(t, testConfig(2))
 		w.ask(tc.op, "A", "")
-		if r := w.s.Check(Op{Verb: VerbStart, Group: "A"}); r == nil || r.Code != RefusedGroupBusy || r.Hint != tc.want {
-			t.Errorf("start during %s: %+v, want the hint %q", tc.op, r, tc.want)
+		for range tc.ends {
+			w.end(good)
+		}
+		if r := w.s.Check(Op{Verb: VerbStart, Group: "A"}); r == nil || r.Code != RefusedGroupBusy || r.Message != tc.what || r.Hint != tc.hint {
+			t.Errorf("start during %s: %+v, want %q and the hint %q", tc.op, r, tc.what, tc.hint)
 		}
 	}
 }

@@ -133,8 +133,12 @@ func (x *change) recovered(sv *Server, o Outcome) {
 	}
 	x.touchServer(sv)
 	x.sayRecovered(step, o)
-	if len(sv.Recovering) == 0 && sv.State == ServerReturning {
+	switch {
+	case sv.State != ServerReturning:
+	case len(sv.Recovering) == 0:
 		x.online(sv, "returned")
+	default:
+		sv.Reason = recoverRuns(sv)
 	}
 }
 

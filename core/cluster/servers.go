@@ -74,8 +74,21 @@ func (x *change) takeIn(sv *Server) {
 		x.online(sv, "returned")
 		return
 	}
-	x.setServer(sv, ServerReturning, "RECOVER runs first: "+strings.Join(sv.FailedWith, ", "))
+	x.setServer(sv, ServerReturning, recoverRuns(sv))
 	x.say(CodeServerReturning, sv.Name, "", "%s returns; RECOVER runs there first for %s", sv.Name, strings.Join(sv.FailedWith, ", "))
+}
+
+// recoverRuns is how far a return has come.
+func recoverRuns(sv *Server) string {
+	names := make([]string, 0, len(sv.Recovering))
+	for i := range sv.Recovering {
+		names = append(names, sv.Recovering[i].Group)
+	}
+	out := "RECOVER of " + names[0] + " runs first"
+	if len(names) > 1 {
+		out += ", then of " + strings.Join(names[1:], ", ")
+	}
+	return out
 }
 
 // online makes a server of a running cluster a full member and gives it what was

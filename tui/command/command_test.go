@@ -398,3 +398,25 @@ func TestLog(t *testing.T) {
 		t.Errorf("a negative number: exit %d", exit)
 	}
 }
+
+// How far a server is that comes back, or goes, is told once for each change.
+func TestNarratesServers(t *testing.T) {
+	st := stage.Healthy(start, 3)
+	var errs bytes.Buffer
+	o := &options{sys: &system{err: &errs}}
+	told := map[string]string{}
+	op := &api.Operation{Verb: cluster.VerbReturn, Server: "node3"}
+	for _, s := range [][2]string{
+		{"returning", "RECOVER of web runs first, then of batch"},
+		{"returning", "RECOVER of web runs first, then of batch"},
+		{"returning", "RECOVER of batch runs first"},
+		{"online", "returned"},
+	} {
+		st.Servers[2].State, st.Servers[2].Reason = s[0], s[1]
+		o.narrateSteps(st, op, "return node3", told)
+	}
+	want := "return node3: node3 is returning: RECOVER of web runs first, then of batch\nreturn node3: node3 is returning: RECOVER of batch runs first\n"
+	if errs.String() != want {
+		t.Errorf("got %q, want %q", errs.String(), want)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"baton/core/cluster"
 	"baton/daemon/api"
 	"baton/tui/cells"
+	"baton/tui/picture"
 )
 
 // againFor is how long a command that waits for an accepted operation looks for its
@@ -258,16 +259,27 @@ func (o *options) narrate(ctx context.Context, client *api.Client, op *api.Opera
 	}
 }
 
-// narrateSteps tells the steps that have not been told.
+// narrateSteps tells the steps that have not been told, and how far a server is that
+// comes or goes.
 func (o *options) narrateSteps(st *api.Status, op *api.Operation, name string, told map[string]string) {
+	if s := picture.Server(st, op.Server); s != nil && op.Group == "" {
+		switch cluster.ServerState(s.State) {
+		case cluster.ServerReturning, cluster.ServerLeaving:
+			line := fmt.Sprintf("%s: %s is %s: %s", name, cells.Clean(s.Name), s.State, cells.Clean(s.Reason))
+			if told["server"] != line {
+				told["server"] = line
+				fmt.Fprintln(o.sys.err, line)
+			}
+		}
+	}
 	for i := range st.Groups {
 		g := &st.Groups[i]
 		if g.Step == nil || op.Group != "" && g.Name != op.Group {
 			continue
 		}
 		line := fmt.Sprintf("%s: %s of %s on %s", name, g.Step.Kind, cells.Clean(g.Name), cells.Clean(g.Step.Server))
-		if told[g.Name] != line {
-			told[g.Name] = line
+		if told["group "+g.Name] != line {
+			told["group "+g.Name] = line
 			fmt.Fprintf(o.sys.err, "%s, under way since %s\n", line, time.UnixMilli(g.Step.Since).Format("15:04:05"))
 		}
 	}

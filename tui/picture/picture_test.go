@@ -58,6 +58,11 @@ func TestSignsAreHonest(t *testing.T) {
 	if a, b := picture.OfGroup(st, &wanted), picture.OfGroup(st, &told); a.Kind == b.Kind || b.Kind != picture.Off {
 		t.Errorf("wanted %v, stopped by an operator %v", a, b)
 	}
+	failingOver := st.Groups[0]
+	failingOver.State, failingOver.Step = string(cluster.GroupStopping), &api.Step{Kind: string(cluster.StepRecover)}
+	if s := picture.OfGroup(st, &failingOver); s != (picture.Sign{Kind: picture.Changing, Word: words.Recovering}) {
+		t.Errorf("between stop and start of a failover: %v", s)
+	}
 	alone := stage.NoQuorum(at, 3)
 	for i := range alone.Groups {
 		if s := picture.OfGroup(alone, &alone.Groups[i]); s.Kind != picture.Unknown {

@@ -90,8 +90,6 @@ func OfGroup(st *api.Status, g *api.Group) Sign {
 	switch cluster.GroupState(g.State) {
 	case cluster.GroupOnline:
 		switch {
-		case g.Step != nil && g.Step.Kind == string(cluster.StepRecover):
-			return Sign{Changing, words.Recovering}
 		case g.Degraded:
 			return Sign{Caution, words.Degraded}
 		case g.Warning != "":
@@ -101,6 +99,9 @@ func OfGroup(st *api.Status, g *api.Group) Sign {
 	case cluster.GroupStarting:
 		return Sign{Changing, words.Starting}
 	case cluster.GroupStopping:
+		if g.Step != nil && g.Step.Kind == string(cluster.StepRecover) {
+			return Sign{Changing, words.Recovering} // stopped there, not started elsewhere yet
+		}
 		return Sign{Changing, words.Stopping}
 	case cluster.GroupFailed:
 		return Sign{Failed, words.FailedWord}
