@@ -69,8 +69,8 @@ func TestCleanupKillsStoppedGuard(t *testing.T) {
 	if said, err := b.cleanup(); err != nil || !strings.Contains(said, "it is cleared") {
 		t.Errorf("cleanup: %q, %v", said, err)
 	}
-	if alive(guard) || b.has(floating) || b.left() {
-		t.Errorf("guard alive %t, address %t, processes %t", alive(guard), b.has(floating), b.left())
+	if b.alive(guard) || b.has(floating) || b.left() {
+		t.Errorf("guard alive %t, address %t, processes %t", b.alive(guard), b.has(floating), b.left())
 	}
 }
 

@@ -303,7 +303,7 @@ func TestWatchdogNoWayOut(t *testing.T) {
 	d.eventually("opened", func() bool { return g.page.Watchdog() == page.WatchdogFed })
 	g.Close()
 	time.Sleep(2*ownerLook + dogT)
-	if !alive(guard) {
+	if !d.alive(guard) {
 		t.Error("the guard has ended, and nobody feeds the device")
 	}
 	d.quiet("batond is gone")

@@ -191,16 +191,17 @@ func (b *bench) killGuard() {
 		return
 	}
 	defer p.Close()
-	if pid := p.Guard(); pid > 0 && alive(pid) {
+	if pid := p.Guard(); pid > 0 && b.alive(pid) {
 		_ = unix.Kill(pid, unix.SIGKILL)
 		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	}
 }
 
-// alive says whether the pid is a guard of ours: a number can go to another process.
-func alive(pid int) bool {
+// alive says whether the pid is a guard of this page: a number can go to another process,
+// of which some are guards of other tests.
+func (b *bench) alive(pid int) bool {
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && strings.Contains(string(line), "\x00guard\x00")
+	return err == nil && strings.Contains(string(line), "\x00guard\x00") && strings.Contains(string(line), b.config.RunDir+"/")
 }
 
 // process starts a process of group A that does not answer signals.
@@ -237,7 +238,7 @@ func (b *bench) guardNow() string {
 	}
 	defer p.Close()
 	dir := fmt.Sprintf("/proc/%d/", p.Guard())
-	text := fmt.Sprintf("guard %d (alive: %t), page %+v", p.Guard(), alive(p.Guard()), p.Load())
+	text := fmt.Sprintf("guard %d (alive: %t), page %+v", p.Guard(), b.alive(p.Guard()), p.Load())
 	tasks, _ := filepath.Glob(dir + "task/*")
 	for _, t := range tasks {
 		for _, file := range []string{"stat", "wchan", "syscall"} {
@@ -387,7 +388,7 @@ func TestGuardReplaced(t *testing.T) {
 				time.Sleep(time.Millisecond)
 			}
 			t.Logf("replaced after %s: %s", time.Since(begin), b.noticed())
-			if alive(old) {
+			if b.alive(old) {
 				t.Error("the old one lives")
 			}
 			if !b.has(floating) {
@@ -539,13 +540,13 @@ func TestGuardEnds(t *testing.T) {
 		t.Errorf("a second owner: %v", err)
 	}
 	time.Sleep(ownerLook + 4*turn)
-	if !alive(guard) || g.page.Guard() != guard {
+	if !b.alive(guard) || g.page.Guard() != guard {
 		t.Fatal("ended under a living owner")
 	}
 	g.Close()
 	b.eventually("end of the guard", func() bool {
 		_, _ = unix.Wait4(guard, nil, unix.WNOHANG, nil)
-		return !alive(guard)
+		return !b.alive(guard)
 	})
 	b.t.Logf("notices: %q", b.noticed())
 }
