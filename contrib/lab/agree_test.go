@@ -3,6 +3,7 @@ package lab_test
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,9 @@ func TestWitnessWipedWhenAllHaveSealed(t *testing.T) {
 				m.nothingRuns()
 				for _, name := range m.names() {
 					m.mustSayWhy(name)
+					if s := m.view(name); !strings.Contains(s.Waiting, "all servers are there, and agree") {
+						t.Errorf("%s waits for %q, which does not say that it waits for an agreement", name, s.Waiting)
+					}
 				}
 				m.Verify()
 				return

@@ -134,6 +134,9 @@ func (n *Node) waiting() string {
 		if len(n.members.Voters) > 0 && len(n.members.Voters)-len(silent) < need {
 			return fmt.Sprintf("%d of %d votes are needed; not heard: %s", need, len(n.members.Voters), strings.Join(silent, ", "))
 		}
+		if n.id.Sealed && n.allAreHere() { // D12
+			return "the tie-breaker has let nobody go on; all servers are there, and agree on the one that does"
+		}
 		return "a leader is being elected"
 	}
 	if !n.isLeading() && !n.isCurrent() {
