@@ -112,7 +112,7 @@ type feeder struct {
 
 func newFeeder(e *ender, say func(string)) *feeder {
 	f := &feeder{end: e, say: say, stop: make(chan chan bool)}
-	go f.run() // ends with the process
+	go f.run() // ends when it has let go, or with the process
 	return f
 }
 
@@ -124,7 +124,11 @@ func (f *feeder) run() {
 		case <-tick.C:
 			f.turn()
 		case answer := <-f.stop:
-			answer <- f.release()
+			ok := f.release()
+			answer <- ok
+			if ok {
+				return // or the next tick would open the device again, for a guard that ends
+			}
 		}
 	}
 }

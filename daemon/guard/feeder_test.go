@@ -200,6 +200,35 @@ func TestFeeding(t *testing.T) {
 	}
 }
 
+// Goal: who has let go of the device does not take it again, however long his process takes
+// to end: nobody would feed it then.
+func TestFeederLetsGoForGood(t *testing.T) {
+	j := newJudged(t, Never, 0)
+	path := filepath.Join(t.TempDir(), "watchdog")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	last := func() string {
+		text, _ := os.ReadFile(path)
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		return lines[len(lines)-1]
+	}
+	j.add(Spec{Timeout: dogT, Stop: dogE, Reboot: Never, Watchdog: path})
+	f := newFeeder(j.ender, func(string) {})
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(last(), " feed "); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never fed: %q", last())
+		}
+	}
+	if !f.letGo() {
+		t.Error("it cannot be let go")
+	}
+	time.Sleep(5 * feedEvery)
+	if !strings.Contains(last(), " stop ") {
+		t.Errorf("after it was let go: %q", last())
+	}
+}
+
 // Goal: as long as the guard has everything under control the device is fed: without a
 // session, in one, over a guard that is killed and replaced, over the end of the lease
 // (which the guard clears), over a batond that is gone and comes back; when all ends in
