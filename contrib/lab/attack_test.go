@@ -34,7 +34,7 @@ import (
 // talks nonsense to the stream port, and TLS with a certificate that is not the cluster's.
 func TestAttack(t *testing.T) {
 	t.Parallel()
-	c := lab.Start(t, lab.Servers(3), lab.Timeout(time.Second))
+	c := lab.Start(t, lab.Servers(3), lab.Timeout(3*time.Second)) // a batond is started anew within its lease
 	tap, err := c.NewTap("server1", lab.Public)
 	must(t, err)
 	victim := c.Get("server1")

@@ -2,11 +2,14 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 )
 
 // Baton is a run of the program baton on a server.
@@ -18,7 +21,8 @@ type Baton struct {
 var batonRuns atomic.Int64
 
 // Run runs baton on the server to its end, and returns what it has written, standard
-// output and errors as they came, and its exit code.
+// output and errors as they came, and its exit code. One that goes with its server, which
+// it may have ended itself, was killed: 137.
 func (b Baton) Run(ctx context.Context, s *Server, args ...string) (text string, code int, err error) {
 	path, err := Build("baton/tui")
 	if err != nil {
@@ -32,7 +36,10 @@ func (b Baton) Run(ctx context.Context, s *Server, args ...string) (text string,
 	log := fmt.Sprintf("baton-%d", batonRuns.Add(1))
 	defer os.Remove(s.LogPath(log))
 	p, err := s.Start(Spec{Args: append([]string{path}, args...), Env: append([]string{"BATON_SOCKET=" + SocketPath}, b.Env...), Log: log, As: b.As})
-	if err != nil {
+	switch {
+	case errors.Is(err, errInitEnded): // before init could say that it had started it
+		return "", 128 + int(unix.SIGKILL), nil
+	case err != nil:
 		return "", 0, err
 	}
 	code, err = p.Wait(ctx)

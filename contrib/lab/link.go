@@ -106,11 +106,14 @@ func (k *initLink) settled() error {
 	return err
 }
 
+// errInitEnded: the server has gone, by itself or by a power cut.
+var errInitEnded = errors.New("the server's init has ended")
+
 func await(ch <-chan told) (told, error) {
 	select {
 	case t, ok := <-ch:
 		if !ok {
-			return told{}, errors.New("the server's init has ended")
+			return told{}, errInitEnded
 		}
 		return t, nil
 	case <-time.After(bootTimeout):
@@ -122,7 +125,7 @@ func (k *initLink) call(a ask) (told, error) {
 	k.mu.Lock()
 	if k.closed {
 		k.mu.Unlock()
-		return told{}, errors.New("the server's init has ended")
+		return told{}, errInitEnded
 	}
 	k.next++
 	a.ID = k.next

@@ -168,11 +168,13 @@ func (p *play) baton(code int, server string, args ...string) string {
 	defer cancel()
 	end := p.HandOver()
 	defer end()
-	text, got, err := lab.Baton{}.Run(ctx, p.Get(server), args...)
-	for end := time.Now().Add(time.Second); got == 128+9 && p.Get(server).On() && time.Now().Before(end); {
+	on, boot := p.Get(server), p.Get(server).BootID()
+	text, got, err := lab.Baton{}.Run(ctx, on, args...)
+	isGone := func() bool { return !on.On() || on.BootID() != boot }
+	for end := time.Now().Add(playLimit); got == 128+9 && !isGone() && time.Now().Before(end); {
 		time.Sleep(time.Millisecond) // it may have gone with its server
 	}
-	if err == nil && got != code && (got != 128+9 || p.Get(server).On()) {
+	if err == nil && got != code && (got != 128+9 || !isGone()) {
 		p.stage.Errorf("baton %s on %s: exit code %d, want %d: %s", strings.Join(args, " "), server, got, code, text)
 	}
 	must(p.stage.T, err)

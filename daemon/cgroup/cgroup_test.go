@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +99,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func count(t *testing.T, c Cell) int {
 	t.Helper()
 	pids, err := c.Processes()
+	// A process of this machine, of whoever's, has had no time to come to the end of its
+	// execve: it cannot be told yet. Callers ask again.
+	for end := time.Now().Add(10 * time.Second); errors.Is(err, errInExec) && time.Now().Before(end); {
+		pids, err = c.Processes()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,28 +66,7 @@ func (d *fakeDog) Close() { d.f.Close() }
 // dog is a server with such a device. T is the default.
 type dog struct {
 	*bench
-	path  string
-	stood atomic.Int64 // the longest time that this machine stood still, ns
-}
-
-// watchStalls measures how punctual this machine is: one that stands still for longer than
-// a second has its lease end, or its device fire, rightly.
-func (d *dog) watchStalls() {
-	stop, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		for last := page.Now(); ; {
-			select {
-			case <-stop:
-				return
-			case <-time.After(10 * time.Millisecond):
-			}
-			now := page.Now()
-			d.stood.Store(max(d.stood.Load(), now-last))
-			last = now
-		}
-	}()
-	d.t.Cleanup(func() { close(stop); <-ended })
+	path string
 }
 
 // fail ends the test: as failed, unless this machine is to blame.
@@ -110,7 +88,6 @@ func newDog(t *testing.T) *dog {
 	t.Helper()
 	b := newBench(t, true)
 	d := &dog{bench: b, path: filepath.Join(b.config.StateDir, "watchdog")}
-	d.watchStalls()
 	if err := os.WriteFile(d.path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}

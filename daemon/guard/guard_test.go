@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,6 +81,9 @@ type bench struct {
 	config Config
 	place  cgroup.Place
 
+	// stood is the longest time that this machine stood still during the test, ns.
+	stood atomic.Int64
+
 	mu      sync.Mutex
 	notices []string
 }
@@ -123,8 +127,33 @@ func newBench(t *testing.T, noCgroup bool) *bench {
 		Spec: Spec{Place: place, Addresses: []netip.Addr{floating, other}, Timeout: timeout, Stop: stop},
 	}
 	t.Cleanup(func() { b.killGuard(); place.Remove() })
+	b.watchStalls()
 	return b
 }
+
+// watchStalls measures how punctual this machine is: one that stands still for longer than
+// a second has its lease end, or its device fire, rightly.
+func (b *bench) watchStalls() {
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for last := page.Now(); ; {
+			select {
+			case <-stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			now := page.Now()
+			b.stood.Store(max(b.stood.Load(), now-last))
+			last = now
+		}
+	}()
+	b.t.Cleanup(func() { close(stop); <-ended })
+}
+
+// slack is what this machine has added to the times of the guard and the kernel, which
+// both come before this test when there is little time.
+func (b *bench) slack() time.Duration { return slack + time.Duration(b.stood.Load()) }
 
 func (b *bench) open() *Guard {
 	b.t.Helper()
@@ -284,8 +313,8 @@ func TestOwnerKilled(t *testing.T) {
 		b.eventually("finished", func() bool { return p.Load().Finished })
 		finished := time.Duration(page.Now() - deadline)
 		t.Logf("address gone %s after the deadline, verified clear %s after it", addressGone, finished)
-		if addressGone < 0 || finished > stop+slack {
-			t.Errorf("want both between 0 and %s (and %s for a loaded machine)", stop, slack)
+		if addressGone < 0 || finished > stop+b.slack() {
+			t.Errorf("want both between 0 and %s (and %s for a loaded machine)", stop, b.slack())
 		}
 		if b.left() {
 			t.Error("finished, and processes are left")
@@ -317,7 +346,7 @@ func TestGuardFrozen(t *testing.T) {
 	b.eventually("address gone", func() bool { return !b.has(floating) })
 	took := time.Duration(page.Now() - frozen)
 	t.Logf("gone %s after the freeze", took)
-	if took > 1300*time.Millisecond {
+	if took > 1050*time.Millisecond+b.slack() {
 		t.Errorf("lifetime of 1s ended after %s", took)
 	}
 	// Thawed, it finds its deadline over, and does not bring the address back.
@@ -399,7 +428,7 @@ func TestGuardReplaced(t *testing.T) {
 				t.Fatal("refused")
 			}
 			b.eventually("fired", func() bool { s, ok := g.Finished(); return ok && s == 5 })
-			if late := time.Duration(page.Now() - deadline); late < 0 || late > stop+slack || b.has(floating) {
+			if late := time.Duration(page.Now() - deadline); late < 0 || late > stop+b.slack() || b.has(floating) {
 				t.Errorf("cleared %s after the deadline, address left: %t", late, b.has(floating))
 			}
 		})
