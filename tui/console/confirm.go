@@ -50,6 +50,15 @@ var verbTitles = map[cluster.Verb]words.Key{
 	api.VerbForceReturn: words.VerbForce,
 }
 
+// verbWords are what the confirming key does.
+var verbWords = map[cluster.Verb]words.Key{
+	cluster.VerbStart: words.DoStart, cluster.VerbStop: words.DoStop,
+	cluster.VerbMove: words.DoMove, cluster.VerbFailover: words.DoFailover,
+	cluster.VerbReturn: words.DoReturn, cluster.VerbDisconnect: words.DoDisconnect,
+	cluster.VerbShutdown: words.DoShutdown, cluster.VerbShutdownCluster: words.DoShutdown,
+	api.VerbForceReturn: words.DoForce,
+}
+
 // confirm opens the question.
 func (m *model) confirm(v cluster.Verb) tea.Cmd {
 	g := m.selected()
@@ -249,10 +258,7 @@ func (c *confirm) draw(m *model, w int) (title string, body, foot []string) {
 		same += " --poweroff"
 	}
 	body = append(body, dim(m.th.cut(m.s(words.SameAs, same), w-1)))
-	name := string(c.verb)
-	if c.verb == cluster.VerbShutdownCluster {
-		name = string(cluster.VerbShutdown)
-	}
+	name := m.s(verbWords[c.verb])
 	if c.typed != nil {
 		enter := m.s(words.EnterStops, name)
 		if !c.matches(m) || !c.read() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -181,4 +182,23 @@ func TestFeedBoundsWhatWaits(t *testing.T) {
 		}
 	}
 	t.Error("the newest event does not come")
+}
+
+// Before the first picture there is room for all of why there is none, and what to do.
+func TestTroubleIsWhole(t *testing.T) {
+	d := sitAt(view{w: 80, h: 24})
+	d.down = "no batond at /run/baton/batond.sock: is it running? (systemctl status batond; --socket or BATON_SOCKET say where it listens)"
+	got := strings.Join(strings.Fields(strings.Join(plain(d.model), " ")), " ")
+	if want := "cannot reach batond (" + d.down + "); trying again"; !strings.Contains(got, want) {
+		t.Errorf("lacks %q:\n%s", want, strings.Join(plain(d.model), "\n"))
+	}
+}
+
+// Every verb that is asked about has its words.
+func TestVerbWords(t *testing.T) {
+	for v := range verbTitles {
+		if _, ok := verbWords[v]; !ok {
+			t.Errorf("%s has a title, and no word for its key", v)
+		}
+	}
 }

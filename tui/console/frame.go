@@ -63,7 +63,11 @@ func (m *model) frame() []string {
 // body is the part between header and footer, h lines.
 func (m *model) body(w, h int) []string {
 	if m.st == nil {
-		return padTo([]string{"", " " + m.s(words.NoServers), "", " " + m.th.cut(m.trouble(), w-2)}, h)
+		out := []string{"", " " + m.s(words.NoServers), ""}
+		for _, l := range cells.Wrap(m.trouble(), w-2, max(h-4, 1), m.th.tail()) {
+			out = append(out, " "+l)
+		}
+		return padTo(out, h)
 	}
 	var out []string
 	switch m.screen {

@@ -60,7 +60,7 @@ func (m *model) groupDetail(g *api.Group, w, h int) []string {
 	out = append(out, m.th.rule(m.s(words.ResourcesRule), "", w, false))
 	for i := range g.Resources {
 		r := &g.Resources[i]
-		out = append(out, m.th.cut(fmt.Sprintf(" %2d  ", i)+m.th.fit(m.kindWord(r.Kind), 14)+" "+m.resourceName(r, w-30)+"  "+dim(cells.Clean(r.Detail)), w))
+		out = append(out, m.th.cut(fmt.Sprintf(" %2d  ", i)+m.th.fit(m.kindWord(r.Kind), 16)+" "+m.resourceName(r, w-32)+"  "+dim(cells.Clean(r.Detail)), w))
 	}
 	out = append(out, m.th.rule(m.s(words.WhereRule), "", w, false))
 	for i, name := range g.Policy {

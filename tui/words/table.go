@@ -179,6 +179,14 @@ const (
 	WarnFailedThere
 	WarnRules
 	SameAs
+	DoStart
+	DoStop
+	DoMove
+	DoFailover
+	DoReturn
+	DoDisconnect
+	DoShutdown
+	DoForce
 	YDoes
 	EscCancels
 	EnterNothing
@@ -456,6 +464,14 @@ var table = [last][2]string{
 	WarnFailedThere:  {"%s failed while it ran there.", "%s はこのグループの運用中に故障しました。"},
 	WarnRules:        {"%s has another configuration file.", "%s の構成ファイルは異なります。"},
 	SameAs:           {"same as:  %s", "コマンド: %s"},
+	DoStart:          {"start", "起動"},
+	DoStop:           {"stop", "停止"},
+	DoMove:           {"move", "移動"},
+	DoFailover:       {"failover", "フェイルオーバ"},
+	DoReturn:         {"return", "復帰"},
+	DoDisconnect:     {"disconnect", "切り離し"},
+	DoShutdown:       {"shutdown", "停止"},
+	DoForce:          {"force-return", "強制復帰"},
 	YDoes:            {"y = %s", "y = %s"},
 	EscCancels:       {"esc = cancel", "esc = 中止"},
 	EnterNothing:     {"(enter does nothing)", "(Enter では実行されません)"},
