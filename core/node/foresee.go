@@ -45,19 +45,19 @@ func (v *View) without(lost []cluster.Loss, tie Tie) (halt, provided string) {
 		}
 	}
 	all := len(v.Voters)
-	votes := fmt.Sprintf("%d of %d votes would be left", len(left), all)
-	if len(left) > 0 {
-		votes += " (" + strings.Join(left, ", ") + ")"
-	}
+	votes := fmt.Sprintf("%d of %d votes would be left (%s)", len(left), all, strings.Join(left, ", "))
+	const then = "; who is left stops its groups within heartbeat.timeout, by killing them, and waits for others"
 	switch {
 	case 2*len(left) > all:
 		return "", ""
+	case len(left) == 0:
+		return "no vote would be left: nobody could decide or run anything before one of " + strings.Join(v.Voters, ", ") + " is back", ""
 	case 2*len(left) < all:
-		return fmt.Sprintf("%s, and %d are needed", votes, all/2+1), ""
+		return fmt.Sprintf("%s, and %d are needed%s", votes, all/2+1, then), ""
 	case tie.Kind == "":
-		return votes + ", which is no majority, and there is no tie-breaker", ""
+		return votes + ", which is no majority, and there is no tie-breaker" + then, ""
 	case !tie.Works:
-		return fmt.Sprintf("%s, and the tie-breaker (%s), which would have to decide, does not answer now", votes, tie.Kind), ""
+		return fmt.Sprintf("%s, and the tie-breaker (%s), which would have to decide, does not answer now%s", votes, tie.Kind, then), ""
 	}
 	return "", fmt.Sprintf("%s: all this only if the tie-breaker (%s) lets them go on; else they stop their groups, too", votes, tie.Kind)
 }

@@ -23,15 +23,15 @@ func TestForeseeCountsVotes(t *testing.T) {
 		if_    string // part of what it depends on
 	}{
 		{"one of three", 3, 3, nil, "server1 fails", Tie{}, "", ""},
-		{"two of three", 3, 3, nil, "server1 and server2 fail", witness, "1 of 3 votes would be left (server3), and 2 are needed", ""},
-		{"all of three", 3, 3, nil, "server1, server2 and server3 fail", Tie{}, "0 of 3 votes would be left, and 2 are needed", ""},
+		{"two of three", 3, 3, nil, "server1 and server2 fail", witness, "1 of 3 votes would be left (server3), and 2 are needed; who is left stops its groups within heartbeat.timeout, by killing them", ""},
+		{"all of three", 3, 3, nil, "server1, server2 and server3 fail", Tie{}, "no vote would be left: nobody could decide or run anything before one of server1, server2, server3 is back", ""},
 		{"one of two, none", 2, 2, nil, "server2 fails", Tie{}, "1 of 2 votes would be left (server1), which is no majority, and there is no tie-breaker", ""},
 		{"one of two, witness", 2, 2, nil, "server2 fails", witness, "", "tie-breaker (witness)"},
 		{"one of two, witness silent", 2, 2, nil, "server2 fails", Tie{Kind: "witness"}, "does not answer now", ""},
 		{"two of four, disk", 4, 4, nil, "server1 and server4 fail", Tie{"disk", true}, "", "2 of 4 votes would be left (server2, server3)"},
 		{"second of three, the first still votes", 3, 3, []string{"server1"}, "server2 fails", Tie{}, "1 of 3 votes would be left (server3), and 2 are needed", ""},
 		{"who has no vote is not missed", 3, 2, nil, "server3 fails", Tie{}, "", ""},
-		{"the last voter", 2, 1, nil, "server1 fails", Tie{}, "0 of 1 votes would be left, and 1 are needed", ""},
+		{"the last voter", 2, 1, nil, "server1 fails", Tie{}, "no vote would be left: nobody could decide or run anything before one of server1 is back", ""},
 		{"an operation costs nobody's vote", 2, 2, nil, "shutdown server1", Tie{}, "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

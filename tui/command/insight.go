@@ -130,10 +130,6 @@ func forecast(what string, f *cluster.Forecast) string {
 			b += wrapped(cells.Clean(s))
 		}
 	}
-	if f.Halt != "" {
-		b += wrapped("the servers that are left stop their groups within heartbeat.timeout, by killing them, and wait for others; " +
-			"when those are surely off, baton return SERVER --force on one lets it go on alone")
-	}
 	var rows [][]string
 	for i := range f.Runs {
 		r := &f.Runs[i]

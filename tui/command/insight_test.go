@@ -43,7 +43,7 @@ func TestSimulate(t *testing.T) {
 			return cluster.Forecast{Refusal: &cluster.Refusal{Code: cluster.RefusedAlreadyStopped, Message: "web is stopped already"}}, nil
 		case "node1 and node2 fail":
 			return cluster.Forecast{
-				Halt:    "1 of 3 votes would be left (node3), and 2 are needed",
+				Halt:    "1 of 3 votes would be left (node3), and 2 are needed; who is left stops its groups within heartbeat.timeout, by killing them, and waits for others",
 				Servers: []cluster.ForeseenServer{{Server: "node1", From: cluster.ServerOnline, To: cluster.ServerDown, Reason: "supposed to fail"}},
 				Moves:   []cluster.ForeseenMove{{Group: "web", From: "node1", State: cluster.GroupStopped, Reason: "starts again when enough servers are there"}},
 			}, nil
