@@ -135,7 +135,7 @@ func (n *Node) waiting() string {
 			return fmt.Sprintf("%d of %d votes are needed; not heard: %s", need, len(n.members.Voters), strings.Join(silent, ", "))
 		}
 		if n.id.Sealed && n.allAreHere() { // D12
-			return "the tie-breaker has let nobody go on; all servers are there, and agree on the one that does"
+			return "nobody was let go on; all servers are there, and agree on the one that does"
 		}
 		return "a leader is being elected"
 	}
