@@ -320,5 +320,9 @@ func kill(pid int) (pidfd int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return fd, unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+		unix.Close(fd)
+		return 0, err
+	}
+	return fd, nil
 }
