@@ -300,6 +300,10 @@ func (n *Node) tryLeaving() {
 	open := s != nil && s.Session != 0 && s.Session == n.id.Session && n.floor < n.id.Session
 	switch {
 	case open && !n.held.Lapsed && (n.held.End != 0 || n.leader() != 0):
+		// It may have let go already: a leader had heard of this session before it was
+		// withdrawn, and has opened it. What it wants done under it only this server can do
+		// (S4), which takes a lease, so the session is named again.
+		n.retired, l.gone = false, 0
 		if s.State != cluster.ServerLeaving && l.op.ID != "" {
 			n.propose("leave", cluster.Command{Kind: cluster.KindOperate, Op: &l.op})
 		}

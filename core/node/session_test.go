@@ -109,6 +109,29 @@ func TestShutDownUntold(t *testing.T) {
 	}
 }
 
+// Goal: batond was told to end, had nothing open, and let go; then its log says that the
+// session which it had named until then was opened, and groups wait for it. It takes the
+// session up again and leaves in order: nobody else could end what waits for it.
+func TestOpenedAfterItLetGo(t *testing.T) {
+	n := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7}))
+	named := n.offer()
+	settle(n, n.Step(Now{Mono: 2000}, Input{Leave: &Leave{}}))
+	settle(n, n.Step(Now{Mono: 2001}, Input{}))
+	if named != 8 || n.offer() != 0 || !n.retired {
+		t.Fatalf("named %d, and names %d after it let go (%t)", named, n.offer(), n.retired)
+	}
+	n.state.Servers = []cluster.Server{{Name: n.name, State: cluster.ServerStarting, Session: named, LastSession: named}}
+	hear := Message{Kind: MsgHeartbeat, From: 1, To: 2, Seq: 1, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true}
+	settle(n, n.Step(Now{Mono: 2002}, Input{Packet: &Packet{Message: hear}}))
+	out := n.Step(Now{Mono: 3000}, Input{})
+	if n.offer() != named || out.Exit {
+		t.Errorf("names %d, ends %t: want %d, and that it stays until the session is closed in order", n.offer(), out.Exit, named)
+	}
+	if n.retired {
+		t.Error("it takes no lease, so nothing can be done under the session")
+	}
+}
+
 // No two voters have the same rank, whatever the random part of their ids: two that
 // stand at the same moment give each other no vote, again and again.
 func TestRank(t *testing.T) {
