@@ -35,6 +35,9 @@ const (
 	streamWorld  = 1
 	streamRaft   = 2
 	streamMix    = 3
+	streamEchoes = 4
+	streamRush   = 5
+	streamLies   = 6
 	streamServer = 100 // plus the server's number
 )
 

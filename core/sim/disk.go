@@ -16,6 +16,41 @@ type disk struct {
 	slow time.Duration
 	// hung: no write ends before this virtual time.
 	hung time.Duration
+	// cache, where not nil, is what a disk that lies has not really written yet.
+	cache *cache
+}
+
+// cache is that of a disk that says "written" too early: what is under it, and the last
+// batches above.
+type cache struct {
+	dice    dice
+	under   disk
+	batches []*node.Batch
+}
+
+// cached is how many batches such a disk has not written yet.
+const cached = 6
+
+func (c *cache) apply(b *node.Batch) {
+	c.batches = append(c.batches, b)
+	for len(c.batches) > cached {
+		c.under.apply(c.batches[0])
+		c.batches = c.batches[1:]
+	}
+}
+
+// losePower leaves what was really written: some of the first batches of the cache are.
+func (d *disk) losePower(s *server) {
+	c := d.cache
+	if c == nil || s.w.healed {
+		return
+	}
+	for _, b := range c.batches[:c.dice.IntN(len(c.batches)+1)] {
+		c.under.apply(b)
+	}
+	c.batches = nil
+	s.w.stats.count("lying disk")
+	d.pairs = c.under.image()
 }
 
 // image returns a copy of what the disk holds.
@@ -27,6 +62,9 @@ func (d *disk) find(key []byte) int {
 
 // apply carries out a batch, whole.
 func (d *disk) apply(b *node.Batch) {
+	if d.cache != nil {
+		d.cache.apply(b)
+	}
 	for _, r := range b.Delete {
 		from, to := d.find(r.From), d.find(r.To)
 		if from < to {

@@ -37,6 +37,8 @@ func Mix(seed uint64) Options {
 	o.Aim = []float64{0, 0, 0, 0.3, 0.6}[d.IntN(5)]
 	o.Forced = d.chance(0.15) && o.Tie != TiePing
 	o.Late = d.chance(0.12)
+	o.Echoes = d.chance(0.3)
+	o.Rush = d.chance(0.3)
 	return o
 }
 
@@ -51,6 +53,15 @@ func (o Options) Replay() string {
 	}
 	if o.Late {
 		text += " -late"
+	}
+	if o.Echoes {
+		text += " -echoes"
+	}
+	if o.Rush {
+		text += " -rush"
+	}
+	if o.LyingDisks {
+		text += " -lying-disks"
 	}
 	if d := o.withDefaults(); d.Drift != 0.005 {
 		text += fmt.Sprintf(" -drift %g", d.Drift)

@@ -133,6 +133,7 @@ func (w *world) send(s *server, m *node.Message) {
 	if w.watch(s, m); w.stops(m) {
 		return
 	}
+	w.echoes.keep(m)
 	switch m.Kind {
 	case node.MsgHeartbeat, node.MsgEcho, node.MsgGrant:
 		for p := range w.net.paths {

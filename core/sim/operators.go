@@ -16,6 +16,7 @@ type operators struct {
 	asked map[string]*request
 	order []*request
 	count int
+	rush  dice // of the second one (Options.Rush)
 }
 
 // request is one operation that somebody asked a server for.
@@ -70,7 +71,39 @@ func (o *operators) next() {
 	default:
 		o.care()
 	}
+	if w.opt.Rush {
+		o.second(g)
+	}
 	w.after(w.dice.between(300*time.Millisecond, 4*time.Second), o.next)
+}
+
+// second is another operator, who acts at the same moment as the first one, often on the
+// same group or server and on another desk, and sometimes does the very same.
+func (o *operators) second(g string) {
+	w, d := o.w, o.rush
+	desk := w.servers[d.IntN(len(w.servers))]
+	server := w.servers[d.IntN(len(w.servers))].name
+	if d.chance(0.4) {
+		return
+	}
+	w.stats.count("two operators at once")
+	switch k := d.IntN(14); {
+	case k < 3 && len(o.order) > 0: // the first one's own operation, asked for twice
+		op := o.order[len(o.order)-1].op
+		o.ask(desk, cluster.Op{Verb: op.Verb, Group: op.Group, Server: op.Server, Revision: op.Revision})
+	case k < 6:
+		o.ask(desk, cluster.Op{Verb: cluster.VerbMove, Group: g, Server: server})
+	case k < 8:
+		o.ask(desk, cluster.Op{Verb: cluster.VerbStop, Group: g})
+	case k < 10:
+		o.ask(desk, cluster.Op{Verb: cluster.VerbStart, Group: g, Server: server})
+	case k < 11:
+		o.ask(desk, cluster.Op{Verb: cluster.VerbFailover, Group: g})
+	case k < 12:
+		o.ask(desk, cluster.Op{Verb: cluster.VerbDisconnect, Server: server})
+	default:
+		o.ask(desk, cluster.Op{Verb: cluster.VerbReturn, Server: server})
+	}
 }
 
 // desk is the server that an operator asks: mostly one where things can be decided.

@@ -90,6 +90,9 @@ func newServer(w *world, number int) *server {
 	s.clock.rate = 1 + (w.dice.Float64()*2-1)*w.opt.Drift
 	s.clock.wall = w.dice.Int64N(60_000) - 30_000
 	s.carries = make([]carry, len(w.rules.Groups))
+	if w.opt.LyingDisks {
+		s.disk.cache = &cache{dice: newDice(w.opt.Seed, streamLies<<32|uint64(number))}
+	}
 	return s
 }
 
@@ -166,6 +169,9 @@ func (s *server) start() {
 	s.carryOut(l, &out)
 	w.look(s, l)
 	s.tickLater(l)
+	if w.echoes != nil && w.echoes.dice.chance(0.4) {
+		w.echo(s, 30)
+	}
 }
 
 // isEmpty says whether nothing of any group is on the machine.
@@ -370,6 +376,7 @@ func (s *server) powerOff() {
 		s.abandon(l)
 	}
 	s.power, s.startWaits, s.frozen = false, false, 0
+	s.disk.losePower(s)
 	s.guard = guard{shift: s.guard.shift + 1}
 	s.children = nil
 	for i := range s.carries {
@@ -381,6 +388,9 @@ func (s *server) powerOff() {
 func (s *server) wipe() {
 	s.w.note(s, "state directory wiped")
 	s.disk.pairs = nil
+	if c := s.disk.cache; c != nil {
+		c.under.pairs, c.batches = nil, nil
+	}
 }
 
 // leave tells batond to stop. Its service manager does not wait for ever.

@@ -50,6 +50,13 @@ type Options struct {
 	Tie Tie
 	// Forced adds operators who force servers to return; honest ones.
 	Forced bool
+	// Echoes lets messages of the last seconds arrive once more (echoes.go).
+	Echoes bool
+	// Rush lets two operators act at the same moment, mostly against each other.
+	Rush bool
+	// LyingDisks lose with the power some of what they have said to be written. That breaks
+	// an assumption of the protocol, so violations are expected.
+	LyingDisks bool
 	// Late starts the servers for the first time over half a minute, with power and
 	// batond coming and going, instead of all at once.
 	Late bool
@@ -128,6 +135,7 @@ func Run(o Options) Result {
 		w.bootAll()
 		w.startFaults()
 		w.startOperators()
+		w.startEchoes()
 		w.runUntil(w.opt.Faults)
 		w.heal()
 		w.awaitLiveness()

@@ -146,6 +146,10 @@ func TestFormerSeeds(t *testing.T) {
 				o.Forced = true
 			case word == "late":
 				o.Late = true
+			case word == "echoes":
+				o.Echoes = true
+			case word == "rush":
+				o.Rush = true
 			case strings.HasPrefix(word, "aim="):
 				var err error
 				if o.Aim, err = strconv.ParseFloat(word[len("aim="):], 64); err != nil {

@@ -85,6 +85,7 @@ func TestWeakened(t *testing.T) {
 	for _, tc := range append(slices.Clone(caught),
 		weakened{name: "clocks 10 % apart", servers: 4, seeds: 200, options: Options{Drift: 0.1}},
 		weakened{name: "agents that lie", scene: &sceneLying},
+		weakened{name: "disks that lie", servers: 3, seeds: 100, options: Options{LyingDisks: true}},
 		weakened{name: "machine stalls", servers: 3, seeds: 200, options: Options{MachineStalls: true}},
 	) {
 		t.Run(tc.name, func(t *testing.T) { tc.notice(t) })

@@ -41,6 +41,7 @@ type world struct {
 	// points, where not nil, counts what the outside sees of the servers (points.go).
 	points *points
 	gates  []*gate // of a scene (script.go)
+	echoes *echoes // nil: none
 	sure   bool    // calls of the tie-breaker are not lost by chance
 	// lastMoment holds back moments of one kind that come in a burst.
 	lastMoment [moments]time.Duration
@@ -76,7 +77,7 @@ func newWorld(o Options) *world {
 	w.register = newRegister(o.Servers)
 	w.fence = fence{w: w, shots: make([]*shot, o.Servers+1), deaf: make([]bool, o.Servers+1), lying: make([]bool, o.Servers+1)}
 	w.judge = newJudge(w)
-	w.operators = operators{w: w, asked: map[string]*request{}}
+	w.operators = operators{w: w, asked: map[string]*request{}, rush: newDice(o.Seed, streamRush)}
 	for i := range o.Servers {
 		w.servers = append(w.servers, newServer(w, i+1))
 	}

@@ -65,6 +65,9 @@ func main() {
 	flag.BoolVar(&c.options.MachineStalls, "machine-stalls", false, "stop whole machines too; the protocol promises nothing then")
 	flag.StringVar(&tie, "tie", "", "kind of the tie-breaker: "+fmt.Sprint(sim.Ties()))
 	flag.BoolVar(&c.options.Forced, "forced", false, "operators who force servers to return, honest ones")
+	flag.BoolVar(&c.options.Echoes, "echoes", false, "messages of the last seconds arrive once more")
+	flag.BoolVar(&c.options.Rush, "rush", false, "two operators act at the same moment")
+	flag.BoolVar(&c.options.LyingDisks, "lying-disks", false, "disks lose with the power what they have said to be written; the protocol promises nothing then")
 	flag.BoolVar(&c.options.Late, "late", false, "a first start over half a minute, with servers coming and going")
 	flag.StringVar(&weaken, "weaken", "", "rules to leave out, by name, with commas; \"list\" lists them")
 	flag.StringVar(&without, "without", "", "faults to leave out, with commas")
@@ -164,6 +167,7 @@ func (c *command) plays(seed uint64) (all []sim.Options) {
 			o.Aim = m.Aim
 		}
 		o.Forced, o.Late = o.Forced || m.Forced, o.Late || m.Late
+		o.Echoes, o.Rush = o.Echoes || m.Echoes, o.Rush || m.Rush
 		return []sim.Options{o}
 	}
 	for _, n := range c.sizes {
