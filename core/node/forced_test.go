@@ -82,7 +82,10 @@ func TestForcedAboveOthers(t *testing.T) {
 			cfg.Tiebreaker = true
 			id := identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Sealed: true, Yield: tc.to, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}}
 			n := open(t, cfg, stored(id))
-			n.half.top = tc.top
+			n.half.calls = []registerUse{{id: 1}, {id: 2}}
+			n.Step(Now{Mono: n.now.Mono + 1}, Input{Register: &RegisterAnswer{ID: 2, Top: tc.top}})
+			// The answer to an earlier call is late: it does not know that yet.
+			n.Step(Now{Mono: n.now.Mono + 1}, Input{Register: &RegisterAnswer{ID: 1, Top: id.Epoch}})
 			n.Step(Now{Mono: n.now.Mono + 1}, Input{Force: &Force{}})
 			out := n.Step(Now{Mono: n.now.Mono + 1}, Input{})
 			want := epoch.ID{Number: tc.want, Founder: n.id.Raft}

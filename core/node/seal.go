@@ -18,7 +18,7 @@ import (
 type half struct {
 	seals    []sealWord    // by server number
 	readAt   lease.Instant // when it last said that nothing is above this epoch
-	top      epoch.ID      // what it last said
+	top      epoch.ID      // the highest epoch that it has said
 	refusal  string        // why it last refused, "" if it did not
 	heardAt  lease.Instant // when it last said anything
 	asked    lease.Instant // when the register was last asked
@@ -84,7 +84,10 @@ func (n *Node) registerAnswered(a RegisterAnswer) {
 	}
 	use := n.half.calls[i]
 	n.half.calls = slices.Delete(n.half.calls, i, i+1)
-	n.half.top, n.half.refusal, n.half.heardAt = a.Top, a.Text, n.now.Mono
+	n.half.refusal, n.half.heardAt = a.Text, n.now.Mono
+	if a.Top.Number >= n.half.top.Number { // a late answer is not taken for a newer one
+		n.half.top = a.Top
+	}
 	switch use.kind {
 	case useRead:
 		if a.Top.Number <= n.id.Epoch.Number && a.Text == "" {
