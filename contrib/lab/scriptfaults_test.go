@@ -9,7 +9,7 @@ import (
 
 // Scripts fail, or hang until script_timeout is over. A start script's failure is an
 // anomaly: the group fails over. A stop script's is a warning: what counts is that the
-// group is released. RECOVER's is an event and no more.
+// group is released. So is RECOVER's.
 func TestScriptFaults(t *testing.T) {
 	t.Parallel()
 	p := newPlay(t, 3, "script_timeout = \"1s\"\n[group.monitor]\nmax_failovers = 2")

@@ -111,6 +111,9 @@ func pidIn(t *testing.T, log string) int {
 
 // Timeout: TERM first, which a script may answer, then KILL for the whole process group.
 func TestTimeout(t *testing.T) {
+	if Grace != 5*time.Second {
+		t.Errorf("between TERM and KILL are %s, the specification has 5s", Grace)
+	}
 	s := spec(t, `trap 'echo got TERM; exit 0' TERM; sleep 100 & wait`)
 	s.Timeout = 300 * time.Millisecond
 	r := Run(t.Context(), s)

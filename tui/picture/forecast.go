@@ -10,6 +10,10 @@ import (
 // it goes, and which are recovered on a server that returns.
 func Effects(t words.Text, f *cluster.Forecast) []string {
 	var out []string
+	if f.Phase == cluster.PhaseForming {
+		out = append(out, t.S(words.NoServerLeft))
+	}
+	lead := len(out)
 	for i := range f.Runs {
 		if st := &f.Runs[i].Step; st.Kind == cluster.StepRecover {
 			out = append(out, t.S(words.RecoversOn, cells.Clean(st.Group), cells.Clean(st.Server)))
@@ -29,7 +33,7 @@ func Effects(t words.Text, f *cluster.Forecast) []string {
 			out = append(out, t.S(words.Becomes, group, m.State, cells.Clean(m.Reason)))
 		}
 	}
-	if len(out) == 0 {
+	if len(out) == lead {
 		out = append(out, t.S(words.NoGroupTouched))
 	}
 	return out

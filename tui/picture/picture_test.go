@@ -181,6 +181,9 @@ func TestEffects(t *testing.T) {
 	if got := picture.Effects(words.English, &cluster.Forecast{}); len(got) != 1 || got[0] != "No group stops or moves." {
 		t.Errorf("nothing: %q", got)
 	}
+	if got := picture.Effects(words.English, &cluster.Forecast{Phase: cluster.PhaseForming}); len(got) != 2 || !strings.HasPrefix(got[0], "No server is left in the cluster then.") {
+		t.Errorf("the last server: %q", got)
+	}
 }
 
 // Without a quorum a server knows that what it ran itself is stopped, and of the others

@@ -244,6 +244,7 @@ const (
 	Becomes
 	RecoversOn
 	NoGroupTouched
+	NoServerLeft
 	WhyTitle
 	WhyAsked
 	WhyUnknown
@@ -527,6 +528,7 @@ var table = [last][2]string{
 	StopsHere:           {"%s: stops on %s (%s)", "%s: %s で停止 (%s)"},
 	Becomes:             {"%s: %s (%s)", "%s: %s (%s)"},
 	RecoversOn:          {"%s: start script with RECOVER on %s", "%s: %s で起動スクリプトを RECOVER で実行"},
+	NoServerLeft:        {"No server is left in the cluster then. It starts anew when they are there again.", "クラスタに稼働中のサーバがなくなります。サーバが揃うと再び起動します。"},
 	NoGroupTouched:      {"No group stops or moves.", "停止や移動をするグループはありません。"},
 	WhyTitle:            {"WHY IS %s WHERE IT IS", "%s の状態の理由"},
 	WhyAsked:            {"asking …", "問い合わせ中 …"},
