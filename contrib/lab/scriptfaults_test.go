@@ -65,7 +65,7 @@ func TestScriptFaults(t *testing.T) {
 			p.put("A", "fail.start."+s)
 		}
 		start := p.request(cluster.VerbStart, "A", "server1")
-		p.outcome(start, cluster.OpDone)
+		p.outcome(start, cluster.OpFailed) // it has been started there, and is degraded
 		p.rest(at("server1", "server2", "server1"))
 		p.clear("A")
 		// To and fro between the best two, and no further than max_failovers.

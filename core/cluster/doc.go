@@ -45,6 +45,8 @@
 //     take over what it was kept away from.
 //   - A server that is shut down before it was returned is still detached at its next
 //     boot; one that failed while it was being disconnected is still disconnected.
+//   - An operation that leaves its group degraded has failed: what was asked for is there,
+//     and does not work.
 //   - Only a start script's exit code can be an anomaly: the seed watches scripts at
 //     activation. That of a stop script or of a RECOVER run is a warning on the group,
 //     which stays with it over the start that follows.

@@ -143,17 +143,18 @@ func (x *change) endGroupOps() {
 				state = OpDone
 			}
 		default:
-			if g.State == GroupOnline && (op.Server == "" || op.Server == g.Server) {
+			if g.State == GroupOnline && !g.Degraded && (op.Server == "" || op.Server == g.Server) {
 				state = OpDone
 			}
 		}
-		text := g.Name + " is " + string(g.State)
+		text, why := g.Name+" is "+string(g.State), g.Reason
 		if g.State == GroupOnline {
 			text += " on " + g.Server
+			why = strings.TrimPrefix(why, g.Server+": ")
 		}
 		switch {
 		case state == OpFailed:
-			text += ": " + g.Reason
+			text += ": " + why
 		case g.Warning != "":
 			text += ", with a warning: " + g.Warning
 		}

@@ -121,10 +121,17 @@ func (x *change) failBack(g *Group, to string) {
 	switch {
 	case g.State == GroupOnline:
 		x.stop(g, FactorGroupMove, why, start)
-	case g.State == GroupStarting && len(g.Next) == 0 && g.Op == "":
+	case g.State == GroupStarting && len(g.Next) == 0 && !x.s.isPlaced(g):
 		g.Next = []Intent{{Kind: StepStop, Factor: FactorGroupMove, Why: why}, start}
 		x.touch(g)
 	}
+}
+
+// isPlaced says whether an operation under way wants the group on a certain server. A
+// start that names none does not.
+func (s *State) isPlaced(g *Group) bool {
+	op := s.Op(g.Op)
+	return op != nil && (op.Verb != VerbStart || op.Server != "")
 }
 
 // resetFailovers begins the count of failovers anew: a server of the policy starts.
