@@ -69,11 +69,17 @@ func TestAttack(t *testing.T) {
 	if n := drops["heartbeat malformed"] + drops["heartbeat mismatch"] + drops["stream malformed"] + drops["stream mismatch"]; n != 0 {
 		t.Errorf("%d messages passed the seal and were found wrong behind it", n)
 	}
-	text, err := os.ReadFile(victim.LogPath("batond"))
-	must(t, err)
 	for _, reason := range []string{"replayed", "forged", "foreign"} {
-		if !strings.Contains(string(text), "reason="+reason) {
-			t.Errorf("the log of %s does not name %q", victim.Name, reason)
+		named := func() bool {
+			text, err := os.ReadFile(victim.LogPath("batond"))
+			must(t, err)
+			return strings.Contains(string(text), "reason="+reason)
+		}
+		// What is dropped is counted at once, and told a moment later.
+		for end := time.Now().Add(10 * time.Second); !named(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("the log of %s does not name %q", victim.Name, reason)
+			}
 		}
 	}
 

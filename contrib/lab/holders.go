@@ -155,28 +155,48 @@ func (w *holderWatch) update(life *holderLife, u netlink.AddrUpdate) {
 	}
 }
 
-// check looks for a second holder of an address that life has just got. Called with
-// w.mu, so no server comes or goes meanwhile.
+// check looks for a second holder of an address that life has just got, and notes who
+// has it no more: on a busy machine the report of that may come later than this one, and
+// would make it a holder for longer than it was. Called with w.mu, so no server comes or
+// goes meanwhile.
 func (w *holderWatch) check(life *holderLife, ip netip.Addr) {
 	for name, other := range w.lives {
-		if other != life && has(other.nl, ip) && has(life.nl, ip) {
-			w.complain(fmt.Errorf("two holders of %s at %s: %s has got it while %s still had it",
-				ip, time.Now().Format("15:04:05.000"), life.server, name))
+		if other == life {
+			continue
+		}
+		switch there, err := has(other.nl, ip); {
+		case err != nil: // it is going
+		case !there:
+			w.endHolding(name, ip, time.Now())
+		default:
+			if still, err := has(life.nl, ip); err == nil && still {
+				w.complain(fmt.Errorf("two holders of %s at %s: %s has got it while %s still had it",
+					ip, time.Now().Format("15:04:05.000"), life.server, name))
+			}
 		}
 	}
 }
 
-func has(nl *netlink.Handle, ip netip.Addr) bool {
+// endHolding notes the end of a server's present holding of an address, if there is one.
+func (w *holderWatch) endHolding(server string, ip netip.Addr, at time.Time) {
+	for i := range w.moves {
+		if m := &w.moves[i]; m.Server == server && m.Address == ip && m.Until.IsZero() {
+			m.Until = at
+		}
+	}
+}
+
+func has(nl *netlink.Handle, ip netip.Addr) (bool, error) {
 	family := netlink.FAMILY_V4
 	if ip.Is6() {
 		family = netlink.FAMILY_V6
 	}
 	list, err := nl.AddrList(nil, family)
 	if err != nil {
-		return false
+		return false, err
 	}
 	want := net.IP(ip.AsSlice())
-	return slices.ContainsFunc(list, func(a netlink.Addr) bool { return a.IP.Equal(want) })
+	return slices.ContainsFunc(list, func(a netlink.Addr) bool { return a.IP.Equal(want) }), nil
 }
 
 // Holders lists who has an address now.
@@ -186,8 +206,10 @@ func (l *Lab) Holders(ip netip.Addr) []string {
 	defer w.mu.Unlock()
 	var names []string
 	for _, s := range l.Servers {
-		if life := w.lives[s.Name]; life != nil && has(life.nl, ip) {
-			names = append(names, s.Name)
+		if life := w.lives[s.Name]; life != nil {
+			if there, err := has(life.nl, ip); err == nil && there {
+				names = append(names, s.Name)
+			}
 		}
 	}
 	return names

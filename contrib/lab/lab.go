@@ -119,6 +119,7 @@ type Lab struct {
 	client  *machine
 	gateway *machine
 	holders *holderWatch
+	pauses  pauses
 	tie     *tieHost // nil: the tie-breaker is no witness
 	// clusterDisk is the file of the tie-breaker "disk", "" for other kinds.
 	clusterDisk string
@@ -155,6 +156,7 @@ func New(o Options) (*Lab, error) {
 		return nil, err
 	}
 	l := &Lab{opts: o, began: time.Now(), beganBoot: bootClock()}
+	l.pauses.watch()
 	if err := l.build(); err != nil {
 		l.Close()
 		return nil, err
@@ -422,6 +424,7 @@ func (l *Lab) Close() {
 	if l.holders != nil {
 		l.holders.close()
 	}
+	l.pauses.close()
 	if l.gate != nil {
 		l.gate.close()
 	}

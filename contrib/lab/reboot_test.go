@@ -15,7 +15,8 @@ import (
 // elsewhere; the server boots, and says why it was away.
 func TestGuardReboots(t *testing.T) {
 	t.Parallel()
-	c := lab.Start(t, lab.Config("[recovery]\non_quorum_loss = \"reboot\""))
+	// The default timeout: with a short one a busy machine lets more leases lapse than that.
+	c := lab.Start(t, lab.Timeout(3*time.Second), lab.Config("[recovery]\non_quorum_loss = \"reboot\""))
 	old := c.Carrier("A")
 	s := c.Get(old)
 	boot := s.BootID()
@@ -45,7 +46,8 @@ func TestGuardReboots(t *testing.T) {
 // test here) nobody does.
 func TestCutOffReboots(t *testing.T) {
 	t.Parallel()
-	c := lab.Start(t, lab.Config("[recovery]\non_quorum_loss = \"reboot\""))
+	// The default timeout: with a short one a busy machine lets more leases lapse than that.
+	c := lab.Start(t, lab.Timeout(3*time.Second), lab.Config("[recovery]\non_quorum_loss = \"reboot\""))
 	old := c.Carrier("B")
 	for _, o := range c.Servers {
 		if o.Name != old {

@@ -104,9 +104,9 @@ func without(s stretch, windows []window) []stretch {
 }
 
 // shared finds the stretches in which two servers had a part of one group, for longer
-// than the observers may be late. Each kind of part has an exact check of its own; this
-// one is across the kinds.
-func shared(all []stretch, late time.Duration) error {
+// than the observers may be late then. Each kind of part has an exact check of its own;
+// this one is across the kinds.
+func shared(all []stretch, late func(from, until time.Time) time.Duration) error {
 	var texts []string
 	for i, a := range all {
 		for _, b := range all[i+1:] {
@@ -117,7 +117,7 @@ func shared(all []stretch, late time.Duration) error {
 			if b.Until.Before(until) {
 				until = b.Until
 			}
-			if both := until.Sub(from); both > late {
+			if both := until.Sub(from); both > late(from, until) {
 				texts = append(texts, fmt.Sprintf("group %s on two servers for %s, at %s: %s had its %s, %s its %s",
 					a.Group, both.Round(time.Millisecond), from.Format("15:04:05.000"), a.Server, a.What, b.Server, b.What))
 			}

@@ -18,7 +18,8 @@ import (
 //   - scripts of one group ran on two servers at once;
 //   - two servers had the file system of one group mounted at one instant (Mounts);
 //   - for longer than a heartbeat interval one server had any part of a group (address,
-//     mount, running script) and another server any part of it too;
+//     mount, running script) and another server any part of it too. Where the lab itself
+//     stood still meanwhile it was told so much later, and takes off that;
 //   - a batond ended by itself, panicked, or found a data race;
 //   - anything that the lab itself could not do.
 func (l *Lab) Verify() error {
@@ -37,7 +38,9 @@ func (l *Lab) Verify() error {
 	}
 	all, err := l.carries(time.Now())
 	if err == nil { // else it has been said already
-		err = shared(all, l.opts.Interval)
+		err = shared(all, func(from, until time.Time) time.Duration {
+			return l.opts.Interval + l.pauses.longest(from, until)
+		})
 	}
 	if err != nil {
 		errs = append(errs, err)

@@ -87,7 +87,7 @@ func TestSharedStretches(t *testing.T) {
 		{"two groups", []stretch{has("A", "server1", hasMount, 0, 1000), has("B", "server2", hasMount, 0, 1000)}, 0},
 		{"three servers", []stretch{has("A", "server1", hasMount, 0, 1000), has("A", "server2", hasMount, 0, 1000), has("A", "server3", hasScript, 0, 1000)}, 3},
 	} {
-		err, got := shared(c.all, 100*time.Millisecond), 0
+		err, got := shared(c.all, func(_, _ time.Time) time.Duration { return 100 * time.Millisecond }), 0
 		if err != nil {
 			got = strings.Count(err.Error(), "\n") + 1
 		}
@@ -110,6 +110,19 @@ func TestSharedStretches(t *testing.T) {
 	} {
 		if got := without(s, c.windows); !slices.Equal(got, c.want) {
 			t.Errorf("without, %s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Only a pause near a stretch of time counts for it, and the longest one.
+func TestPausesNear(t *testing.T) {
+	at := func(ms int) time.Time { return time.Unix(1000, 0).Add(time.Duration(ms) * time.Millisecond) }
+	p := &pauses{list: []window{{at(0), at(300)}, {at(1000), at(1080)}, {at(1200), at(1230)}}}
+	for _, c := range []struct{ from, until, want int }{
+		{1100, 1150, 80}, {1500, 1600, 0}, {1481, 1482, 0}, {1479, 1490, 30}, {100, 1100, 300}, {600, 640, 0},
+	} {
+		if got := p.longest(at(c.from), at(c.until)); got != time.Duration(c.want)*time.Millisecond {
+			t.Errorf("from %d to %d: %s, want %d ms", c.from, c.until, got, c.want)
 		}
 	}
 }
