@@ -50,7 +50,7 @@ func (m *model) serverNotes(s *api.Server, sign picture.Sign, w, n int) []string
 	var notes []string
 	switch {
 	case sign.Word == words.NoContact:
-		notes = append(notes, m.s(words.LastKnown, s.State))
+		notes = append(notes, m.s(words.LastKnown, m.s(picture.StateWord(s.State))))
 	case sign.Word == words.NoQuorum:
 		notes = append(notes, m.s(words.LeaseGone))
 	case sign.Kind != picture.Good && s.Reason != "":

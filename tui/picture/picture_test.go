@@ -227,3 +227,19 @@ func TestCountResources(t *testing.T) {
 		}
 	}
 }
+
+// Every state of a server or group has its word.
+func TestStateWords(t *testing.T) {
+	for _, s := range []string{
+		string(cluster.ServerOnline), string(cluster.ServerStopped), string(cluster.ServerDown), string(cluster.ServerDetached), string(cluster.ServerStarting),
+		string(cluster.ServerLeaving), string(cluster.ServerReturning), string(cluster.GroupStopped), string(cluster.GroupStarting), string(cluster.GroupOnline),
+		string(cluster.GroupStopping), string(cluster.GroupFailed),
+	} {
+		if picture.StateWord(s) == words.NotKnown {
+			t.Errorf("%s has no word", s)
+		}
+	}
+	if got := picture.StateWord("from a later version"); got != words.NotKnown {
+		t.Errorf("an unknown state is %v", got)
+	}
+}

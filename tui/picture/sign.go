@@ -131,6 +131,27 @@ func uncertain(st *api.Status, g *api.Group) bool {
 	return i < 0 || st.LeaseMS <= 0 || !Heard(st, &st.Servers[i])
 }
 
+// StateWord is the word for a state of a server or group by itself, whatever else is
+// known of it.
+func StateWord(state string) words.Key {
+	if k, ok := stateWords[state]; ok {
+		return k
+	}
+	return words.NotKnown
+}
+
+var stateWords = map[string]words.Key{
+	string(cluster.ServerOnline):    words.Online,
+	string(cluster.ServerStopped):   words.Stopped,
+	string(cluster.ServerDown):      words.Down,
+	string(cluster.ServerDetached):  words.Detached,
+	string(cluster.ServerStarting):  words.Starting,
+	string(cluster.ServerLeaving):   words.Leaving,
+	string(cluster.ServerReturning): words.Returning,
+	string(cluster.GroupStopping):   words.Stopping,
+	string(cluster.GroupFailed):     words.FailedWord,
+}
+
 // Doubt says what this server's word for a group is worth, "" where there is no doubt:
 // without a quorum it knows that its own groups are stopped, and of others what was last
 // known.
@@ -138,18 +159,7 @@ func Doubt(t words.Text, st *api.Status, g *api.Group) string {
 	if OfGroup(st, g).Word != words.NotKnown {
 		return ""
 	}
-	word := words.NotKnown
-	switch cluster.GroupState(g.State) {
-	case cluster.GroupOnline:
-		word = words.Online
-	case cluster.GroupStarting:
-		word = words.Starting
-	case cluster.GroupStopping:
-		word = words.Stopping
-	case cluster.GroupFailed:
-		word = words.FailedWord
-	}
-	known := t.S(words.LastKnown, t.S(word))
+	known := t.S(words.LastKnown, t.S(StateWord(g.State)))
 	if g.Server == st.Server {
 		return t.S(words.StoppedHere, known)
 	}
