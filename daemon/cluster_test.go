@@ -35,9 +35,10 @@ type testServer struct {
 	ended  chan int // exit code; -1: killed
 }
 
-// testTimeout is heartbeat.timeout of a testCluster. A batond that is killed is to be back
-// within the lease, two thirds of that, on a machine that runs other packages' tests too.
-const testTimeout = 2 * time.Second
+// testTimeout is heartbeat.timeout of a testCluster, the default. A batond that is killed,
+// and its stop hook, are to be through within the lease, two thirds of that, on a machine
+// that runs other packages' tests too.
+const testTimeout = 3 * time.Second
 
 func newTestCluster(t *testing.T) *testCluster {
 	c := &testCluster{T: t, dir: t.TempDir()}
