@@ -91,6 +91,9 @@ func (n *Node) receiveProposal(m Message) {
 		return
 	}
 	from := n.cfg.Servers[m.From-1]
+	if p := &n.peers[m.From]; p.ever && m.Life != p.life && c.Kind != cluster.KindNote {
+		return // late, of a life that is over: that it wanted to end, say, is not true of this one
+	}
 	if !n.canPropose() {
 		// Everything else is asked again by its sender; a line for the log is not.
 		if c.Kind == cluster.KindNote && c.Server == from {

@@ -131,9 +131,11 @@ func (n *Node) endedFor(s int) uint64 {
 // followSession compares this server's session with what its own state says.
 func (n *Node) followSession() {
 	s := n.server()
-	if s == nil || !n.caughtUp() || s.Session != 0 || s.LastSession < n.id.Session {
+	if s == nil || !n.caughtUp() || s.LastSession < n.id.Session || s.Session != 0 && s.Session <= n.id.Session {
 		return
 	}
+	// An open one above its own is one that it has offered before it lost its disk. Nobody
+	// but itself can say that it is over, and a leader is told nothing by others.
 	if s.State == cluster.ServerStopped && s.Boot == n.cfg.Boot {
 		n.shutDown(s.Then)
 	}

@@ -119,4 +119,28 @@ var (
 		}
 		return ""
 	}}
+	// A command is of the life that sent it. B is told to stop and says so to the leader, is
+	// killed, and started again; what its former life has said arrives then.
+	sceneLateLeave = scene{"late leave", Options{Servers: 3}, func(w *world) string {
+		p := w.cast()
+		if p == nil {
+			return noStart
+		}
+		b := p[1]
+		late := w.gate(func(m *node.Message) bool { return m.From == b.number && m.Kind == node.MsgPropose })
+		b.leave(node.Input{Leave: &node.Leave{Who: who(b)}})
+		w.runUntil(w.now + 100*time.Millisecond)
+		b.crash()
+		b.start()
+		w.runUntil(w.now + time.Second)
+		if len(late.kept) == 0 {
+			return "it did not say so"
+		}
+		late.release()
+		w.runUntil(w.now + 3*time.Second)
+		if !w.allWell() {
+			return w.missing()
+		}
+		return ""
+	}}
 )
