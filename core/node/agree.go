@@ -139,8 +139,9 @@ func (n *Node) tryAgree() {
 
 // nextNumber is the number of the epoch that best may found by agreement: the next one,
 // or 0 where the register has given that to somebody who may found it yet. Where its
-// owner cannot any more, because it has yielded before it heard that its claim had won,
-// or has lost its log, nobody ever will, and best founds the one after it.
+// owner cannot any more, because it has yielded (before it heard that its claim had won,
+// or as what a forced return had told the register was none), or has lost its log, nobody
+// ever will, and best founds the one after it.
 func (n *Node) nextNumber(best epoch.RaftID) uint64 {
 	next, top := n.id.Epoch.Number+1, n.half.top
 	owner, isOver := top.Founder.Server(), false
@@ -148,7 +149,9 @@ func (n *Node) nextNumber(best epoch.RaftID) uint64 {
 	case top.Number < next, top == epoch.ID{Number: next, Founder: best}:
 		return next
 	case owner == n.cfg.Self:
-		isOver = top.Founder != n.id.Raft || n.nextID.Yield != 0
+		// A claim of its own would have been carried out when the register said so. This is
+		// what a forced return has left that was cut short; to yield now is to give it up.
+		isOver = true
 	case owner >= 1 && owner < len(n.peers):
 		isOver = n.cannotFound(top.Founder)
 	}

@@ -101,4 +101,10 @@ func TestAgreeBesideTheRegister(t *testing.T) {
 			t.Errorf("%s: founds epoch %d, want %d", tc.name, got, tc.want)
 		}
 	}
+	// Its own, from a forced return that was cut short, is no reason to wait.
+	n := sealedNode(t, nil, nil)
+	n.half.top = epoch.ID{Number: 5, Founder: one}
+	if got := n.nextNumber(two); got != 6 {
+		t.Errorf("the next one is this server's, and another one is best: that founds epoch %d, want 6", got)
+	}
 }

@@ -269,6 +269,49 @@ var (
 		}
 		return ""
 	}}
+	// D12 beside T4. Of four one is forced while the others are off, and loses its power when
+	// the register has been told and its disk has not. It boots with two that have more of
+	// the log: all three seal, and none may go on, for the register says that the next epoch
+	// is the forced one's, who has claimed nothing and has not the best log. Then the last one
+	// boots.
+	sceneForcedOwner = scene{"the register is a forced one's", Options{Servers: 4, Tie: TieRegister, Forced: true}, func(w *world) string {
+		p := w.cast()
+		if p == nil {
+			return noStart
+		}
+		f, rest := p[3], p[:3]
+		apart := w.gate(around(f))
+		for _, s := range rest {
+			s.remark() // f has nothing of that
+		}
+		w.runUntil(w.now + 500*time.Millisecond)
+		for _, s := range rest {
+			s.kept = true
+			s.powerOff()
+		}
+		w.runUntil(w.now + 10*time.Second)
+		w.force(f)
+		w.forced = true
+		if !w.when(time.Second, func() bool { return f.seen.sealed }) {
+			return "it does not seal"
+		}
+		f.hang()
+		w.runUntil(w.now + 150*time.Millisecond)
+		f.powerOff()
+		f.unhang()
+		if !w.register.isAhead(1) {
+			return "the register is not told"
+		}
+		apart.open()
+		for _, s := range []*server{f, p[0], p[1]} {
+			s.kept = false
+			s.boot()
+		}
+		w.runUntil(w.now + 15*time.Second)
+		p[2].kept = false
+		p[2].boot()
+		return w.endsOn(60*time.Second, p...)
+	}}
 )
 
 // rankOf orders seals, the better log the higher, the lower id of two as good.

@@ -155,7 +155,7 @@ var (
 var scenes = []*scene{
 	&sceneOdd, &sceneFarewell, &sceneWiped, &sceneAnew, &sceneStuck,
 	&sceneLeaver, &scenePause, &sceneJoint, &sceneAppends, &sceneStamp, &sceneOnce, &sceneOrder, &sceneStart,
-	&sceneClaimed, &sceneClaiming, &sceneUnread, &sceneDeaf, &sceneYielding, &sceneForced, &sceneForcedCut, &sceneOpened, &sceneLateLeave,
+	&sceneClaimed, &sceneClaiming, &sceneUnread, &sceneDeaf, &sceneYielding, &sceneForced, &sceneForcedCut, &sceneForcedOwner, &sceneOpened, &sceneLateLeave,
 	&sceneTerm, &sceneEntering, &sceneForgotten, &sceneLapsed, &sceneReported,
 }
 
