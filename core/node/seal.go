@@ -499,9 +499,17 @@ func (n *Node) halves() (with, without string) {
 
 // sealedForNothing (D8): the others have gone on without this sealed server. If it
 // never claimed, it comes back to the same epoch as somebody else, blank.
+//
+// The leader must know of every change of the voters that is committed in this server's
+// log. It does if it has applied as much, or if its term is above all there is in the log:
+// it has a lease, so an entry of its own term is applied (D6), and what was not committed
+// by then never is.
 func (n *Node) sealedForNothing(m Message) bool {
 	if n.lacks(NoReborn) || !n.id.Sealed || n.id.Claimed || n.half.founded || m.Epoch != n.id.Epoch || !m.Leader || len(m.Voters) == 0 ||
-		slices.Contains(m.Voters, n.id.Raft) || m.Applied < n.lastChange() && m.Term <= n.durableTerm() {
+		slices.Contains(m.Voters, n.id.Raft) {
+		return false
+	}
+	if last, _ := n.lastLog(); m.Applied < n.lastChange() && m.Term <= last {
 		return false
 	}
 	n.enter(n.id.Epoch, epoch.NewRaftID(n.cfg.Self, n.cfg.Random()>>9|1), &pb.HardState{}, nil, nil)
