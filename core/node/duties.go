@@ -61,8 +61,10 @@ func (n *Node) judge(s int, srv *cluster.Server, w lease.Instant) (verdict, clus
 		return over, loss
 	}
 	switch {
-	case recent && (session > srv.Session || n.lacks(AnyWord) && session != 0 && session != srv.Session):
-		// The server's own word: nothing of an older session is left there (S1).
+	case recent && (session > srv.Session || session == srv.Session && boot != srv.Boot && !n.lacks(AnyBoot) || n.lacks(AnyWord) && session != 0 && session != srv.Session):
+		// The server's own word: nothing of an older session is left there (S1). So it is with
+		// the same number under another boot: the server has lost its disk, and was told by a
+		// leader that had been replaced and did not know it yet which numbers are used up.
 		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
 		return over, loss
 	case recent && session == srv.Session && (s == n.cfg.Self || !n.isUseless(s)):

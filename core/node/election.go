@@ -173,7 +173,7 @@ func (n *Node) leaderSelf() {
 		n.firstSession(o - 1)
 	}
 	s := n.server()
-	if s == nil || s.Session == 0 || s.Session != n.id.Session || n.lead.members[n.cfg.Self].ending == s.Session {
+	if s == nil || s.Session == 0 || s.Session != n.id.Session || s.Boot != n.cfg.Boot && !n.lacks(AnyBoot) || n.lead.members[n.cfg.Self].ending == s.Session {
 		return
 	}
 	if end := n.leaderLease(); end > n.now.Mono {

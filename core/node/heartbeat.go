@@ -358,7 +358,7 @@ func (n *Node) grant(m Message) {
 		return
 	}
 	s := n.state.Server(n.cfg.Servers[m.From-1])
-	if s == nil || s.Session == 0 || s.Session != m.Session && !n.lacks(NoSession) {
+	if s == nil || s.Session == 0 || s.Session != m.Session && !n.lacks(NoSession) || s.Boot != m.Boot && !n.lacks(AnyBoot) {
 		return
 	}
 	w := &n.lead.members[m.From]

@@ -17,6 +17,7 @@ const (
 	RenewDirty                         // S1: a new session while something of the old one is left
 	AnyWord                            // S2: a server's word for an older session ends the newer one too (H12)
 	OldWord                            // S1: a server without a disk believes which sessions were opened, however old the word is
+	AnyBoot                            // S2: a session goes on under another boot than it was opened for
 	NoLease                            // S3: steps run without a valid lease
 	NoJournal                          // S5: what was begun is forgotten at a restart
 	NoFormerAge                        // L1: a restarted voter claims never to have supported anyone

@@ -156,7 +156,7 @@ var scenes = []*scene{
 	&sceneOdd, &sceneFarewell, &sceneWiped, &sceneAnew, &sceneStuck,
 	&sceneLeaver, &scenePause, &sceneJoint, &sceneAppends, &sceneStamp, &sceneOnce, &sceneOrder, &sceneStart,
 	&sceneClaimed, &sceneClaiming, &sceneUnread, &sceneDeaf, &sceneYielding, &sceneForced, &sceneForcedCut, &sceneForcedOwner, &sceneOpened, &sceneLateLeave,
-	&sceneTerm, &sceneEntering, &sceneForgotten, &sceneLapsed, &sceneReported,
+	&sceneReopened, &sceneTerm, &sceneEntering, &sceneForgotten, &sceneLapsed, &sceneReported,
 }
 
 // Goal: the scenes say nothing where no rule is left out.

@@ -90,6 +90,7 @@ func Weaks() []Weak {
 		{"session", "S1 to S3", node.NoSession, 0},
 		{"clean", "S1", node.RenewDirty, 0},
 		{"fresh-word", "S1", node.OldWord, 0},
+		{"session-boot", "S2", node.AnyBoot, 0},
 		{"order", "S2", node.AnyWord, 0},
 		{"lease", "S3", node.NoLease, 0},
 		{"journal", "S5", node.NoJournal, 0},

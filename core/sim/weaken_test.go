@@ -71,7 +71,7 @@ var caught = []weakened{
 	{name: "yield-first", scene: &sceneYielding},
 	{name: "forced-raise", scene: &sceneForced},
 	{name: "forced-no-claim", scene: &sceneForcedCut},
-	{name: "fresh-word", scene: &sceneOpened, live: true},
+	{name: "session-boot", scene: &sceneReopened},
 	{name: "no-claim-after-boot", servers: 2, seeds: 100, options: Options{Tie: TieFence, Aim: 0.5}},
 }
 
