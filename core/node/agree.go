@@ -141,13 +141,16 @@ func (n *Node) tryAgree() {
 // or 0 where the register has given that to somebody who may found it yet. Where its
 // owner cannot any more, because it has yielded (before it heard that its claim had won,
 // or as what a forced return had told the register was none), or has lost its log, nobody
-// ever will, and best founds the one after it.
+// ever will, and best founds the one after it. One beyond the next is of forced returns
+// that were cut short: had it been founded, not all would be here.
 func (n *Node) nextNumber(best epoch.RaftID) uint64 {
 	next, top := n.id.Epoch.Number+1, n.half.top
 	owner, isOver := top.Founder.Server(), false
 	switch {
-	case top.Number < next, top == epoch.ID{Number: next, Founder: best}:
+	case top.Number < next:
 		return next
+	case top.Founder == best:
+		return top.Number // had it founded that, it would be there
 	case owner == n.cfg.Self:
 		// A claim of its own would have been carried out when the register said so. This is
 		// what a forced return has left that was cut short; to yield now is to give it up.
@@ -155,8 +158,8 @@ func (n *Node) nextNumber(best epoch.RaftID) uint64 {
 	case owner >= 1 && owner < len(n.peers):
 		isOver = n.cannotFound(top.Founder)
 	}
-	if top.Number == next && isOver {
-		return next + 1
+	if isOver {
+		return top.Number + 1
 	}
 	return 0
 }

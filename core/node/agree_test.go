@@ -90,7 +90,9 @@ func TestAgreeBesideTheRegister(t *testing.T) {
 		{"its owner has yielded to another one", epoch.ID{Number: 5, Founder: two}, three, false, 6},
 		{"its owner has lost its log", epoch.ID{Number: 5, Founder: two}, 0, true, 6},
 		{"its owner is not in the configuration", epoch.ID{Number: 5, Founder: epoch.NewRaftID(7, 9)}, one, false, 0},
-		{"it is further", epoch.ID{Number: 6, Founder: two}, one, false, 0},
+		{"it is further, by a forced return", epoch.ID{Number: 6, Founder: two}, one, false, 7},
+		{"it is further, and its owner may force it yet", epoch.ID{Number: 6, Founder: two}, 0, false, 0},
+		{"it is further, and ours", epoch.ID{Number: 6, Founder: one}, one, false, 6},
 	} {
 		n := sealedNode(t, nil, map[int]epoch.RaftID{2: tc.twoYielded, 3: one})
 		n.half.top = tc.top
@@ -106,5 +108,24 @@ func TestAgreeBesideTheRegister(t *testing.T) {
 	n.half.top = epoch.ID{Number: 5, Founder: one}
 	if got := n.nextNumber(two); got != 6 {
 		t.Errorf("the next one is this server's, and another one is best: that founds epoch %d, want 6", got)
+	}
+}
+
+// Goal: who has an epoch by forced returns that were cut short, and not the best log, yields it.
+func TestYieldWhatWasForced(t *testing.T) {
+	two := epoch.NewRaftID(2, 9)
+	for _, tc := range []struct {
+		name   string
+		number uint64
+		want   uint64
+	}{
+		{"forced", 5, 6},
+		{"forced twice", 6, 7},
+	} {
+		n := sealedNode(t, nil, nil)
+		n.half.top = epoch.ID{Number: tc.number, Founder: n.id.Raft}
+		if got := n.nextNumber(two); got != tc.want {
+			t.Errorf("%s: the other one founds epoch %d, want %d", tc.name, got, tc.want)
+		}
 	}
 }

@@ -36,6 +36,8 @@ type identity struct {
 	// claimed the next one, so it must not drop its log before that is decided (D5).
 	Sealed  bool `json:"sealed,omitempty"`
 	Claimed bool `json:"claimed,omitempty"`
+	// Claim is the number that it may have claimed last.
+	Claim uint64 `json:"claim,omitempty"`
 	// Yield is the server that this one has left the founding of the next epoch to (D12).
 	Yield epoch.RaftID `json:"yield,omitempty"`
 	// Quorate is the boot id under which this server last held a lease (T3).

@@ -289,12 +289,16 @@ func (n *Node) enter(e epoch.ID, raftID epoch.RaftID, hard *pb.HardState, snap *
 	if snap != nil {
 		n.putKey(keySnapshot, mustProto(snap))
 	}
-	enter := func(id *identity) { id.Epoch, id.Raft, id.Sealed, id.Claimed, id.Yield = e, raftID, false, false, 0 }
+	enter := func(id *identity) {
+		id.Epoch, id.Raft, id.Sealed, id.Claimed, id.Claim, id.Yield = e, raftID, false, false, 0, 0
+	}
 	if raftID != n.id.Raft {
 		n.pastIDs = append(n.pastIDs, n.id.Raft)
 	}
 	n.writeIdentity(EnterEarly, enter, func() {
+		call := n.half.call // goes on: an answer that is late must not be one to a new call
 		n.half = newHalf(len(n.cfg.Servers))
+		n.half.call = call
 		n.sayForced()
 		n.openRaft(hard, snap, nil)
 		if then != nil {

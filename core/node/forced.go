@@ -5,6 +5,8 @@ import (
 
 	"baton/core/cluster"
 	"baton/core/epoch"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // This file is what happens where the cluster's own judgement does not decide: an
@@ -51,9 +53,10 @@ func (n *Node) tryForce() {
 		// Nobody knows when the others last supported a leader: it counts as now.
 		// An epoch that may be somebody else's, because the register has given it to him
 		// or this server has yielded it to him, is not founded a second time: he is to
-		// join this one when he boots, and not this one him.
+		// join this one when he boots, and not this one him. Whom it has yielded to founds
+		// at most the one above what the register has given away.
 		e := epoch.ID{Number: max(n.id.Epoch.Number, n.half.top.Number) + 1, Founder: n.id.Raft}
-		if n.nextID.Yield != 0 && e.Number == n.id.Epoch.Number+1 {
+		if n.nextID.Yield != 0 {
 			e.Number++
 		}
 		if n.cfg.Tiebreaker && !n.cfg.WeakTiebreaker && !n.lacks(ForceUnsaid) {
@@ -85,6 +88,10 @@ func (n *Node) meetHistory(m Message) {
 	}
 	mine, other := n.id.Epoch.Founder, m.Epoch.Founder
 	yields := mine.Server() > other.Server() || mine.Server() == other.Server() && mine > other
+	id := n.id.Raft
+	if !yields && n.hasGivenUp(m) {
+		yields, id = true, epoch.NewRaftID(n.cfg.Self, n.cfg.Random()>>9|1)
+	}
 	if !yields {
 		if key := "histories " + m.Epoch.String(); n.once(key) {
 			n.note(cluster.Event{
@@ -96,13 +103,23 @@ func (n *Node) meetHistory(m Message) {
 	}
 	n.stopAtOnce()
 	// The other one may never have heard of this history: it is told here too.
-	n.join(m.Epoch, func() {
+	n.enter(m.Epoch, id, &pb.HardState{}, nil, func() {
 		n.note(cluster.Event{
 			Severity: cluster.Error, Code: cluster.CodeTwoHistories,
 			Text: fmt.Sprintf("%s went on without %s (epoch %d, founded by both): groups may have run on both sides; it has stopped its groups and joins, and what it has decided since is lost",
 				n.name, n.serverName(other.Server()), m.Epoch.Number),
 		})
 	})
+}
+
+// hasGivenUp reports whether this server has sealed its history without ever claiming, and
+// nothing has come of that for long, while the other history has a leader with a lease. It
+// would not come over by itself: the others do not hear of a sealed epoch, so they go on
+// without it. It does so under a new raft id (D8): somebody who still takes part in its
+// own history may take it back there.
+func (n *Node) hasGivenUp(m Message) bool {
+	return n.id.Sealed && !n.id.Claimed && n.forced == nil && !n.half.founded && n.half.sealedAt != 0 &&
+		n.now.Mono.Sub(n.half.sealedAt) > 2*agreeAfter*n.p.Timeout && m.Leader && len(m.Voters) > 0
 }
 
 // overtaken: a higher epoch is heard of, and is joined.

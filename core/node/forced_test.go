@@ -75,7 +75,8 @@ func TestForcedAboveOthers(t *testing.T) {
 		{"nobody else's", epoch.ID{}, 0, 2},
 		{"the register has given three away", epoch.ID{Number: 4, Founder: one}, 0, 5},
 		{"yielded", epoch.ID{}, one, 3},
-		{"yielded, and given away", epoch.ID{Number: 2, Founder: one}, one, 3},
+		{"yielded, and given away", epoch.ID{Number: 2, Founder: one}, one, 4},
+		{"yielded what the register had given to it", epoch.ID{Number: 2, Founder: epoch.NewRaftID(2, 5)}, one, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := testConfig(true)
@@ -97,5 +98,24 @@ func TestForcedAboveOthers(t *testing.T) {
 				t.Errorf("is in epoch %v, want %v", n.id.Epoch, want)
 			}
 		})
+	}
+}
+
+// An answer to a call of the epoch before, that comes when this server has entered another
+// one, is not one to its new calls.
+func TestAnswerOfTheEpochBefore(t *testing.T) {
+	cfg := testConfig(true)
+	cfg.Tiebreaker = true
+	n := open(t, cfg, stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}}))
+	n.out = &Output{}
+	n.ask(RegisterCall{}, registerUse{kind: useRead})
+	old := n.out.Register[0].ID
+	n.join(epoch.ID{Number: 2, Founder: epoch.NewRaftID(1, 1)}, nil)
+	settle(n, n.flush())
+	n.out = &Output{}
+	n.ask(RegisterCall{}, registerUse{kind: useRead})
+	n.Step(Now{Mono: n.now.Mono + 1}, Input{Register: &RegisterAnswer{ID: old, Top: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}}})
+	if n.id.Epoch.Number != 2 || n.half.readAt != 0 {
+		t.Errorf("epoch %v, read at %d: an answer of epoch 1 is taken for one of epoch 2", n.id.Epoch, n.half.readAt)
 	}
 }

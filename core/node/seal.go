@@ -105,7 +105,7 @@ func (n *Node) registerAnswered(a RegisterAnswer) {
 // forced return that was cut short is no claim: nobody has met half of the voters for it,
 // and the others may have gone on meanwhile.
 func (n *Node) foundIfMine(top epoch.ID, sup lease.Instant) {
-	mine := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
+	mine := epoch.ID{Number: max(n.id.Epoch.Number+1, n.id.Claim), Founder: n.id.Raft}
 	claimed := n.id.Claimed || n.lacks(ClaimVolatile|ClaimEarly|RaiseClaims)
 	if claimed && n.id.Sealed && top == mine && n.nextID.Yield == 0 {
 		n.found(mine, sup)
@@ -336,6 +336,8 @@ func (n *Node) tryClaim() {
 	if n.nextID.Yield != 0 || !n.mayAskWeak() {
 		if n.cfg.WeakTiebreaker {
 			n.yieldToBest() // whoever must not claim itself may help another one
+		} else {
+			n.ask(RegisterCall{}, registerUse{kind: useRead}) // a forced return founds above it
 		}
 		return
 	}
@@ -368,28 +370,54 @@ func (n *Node) tryClaim() {
 		n.yieldToBest()
 		return
 	}
+	if !best && !n.id.Claimed && n.half.top == (epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}) {
+		// The register has it from a forced return that was cut short. This server does not
+		// claim it, having no such log, and while it might nobody else can go on.
+		n.yieldToBest()
+	}
 	if !best || !isHalfOfEach(confs, sealed) && !n.lacks(NoRule2) {
 		n.ask(RegisterCall{}, registerUse{kind: useRead})
 		return
 	}
-	want := epoch.ID{Number: n.id.Epoch.Number + 1, Founder: n.id.Raft}
+	want := epoch.ID{Number: n.claimable(), Founder: n.id.Raft}
 	// A server that is heard under another id has lost its log: whoever it was is no
 	// more, and its answer to a ping says nothing of that one.
 	missing := slices.DeleteFunc(serversOutside(voters, sealed), func(s int) bool {
 		return n.isAnother(s, voters)
 	})
+	e := n.id.Epoch
 	claim := func() {
-		if n.id.Sealed && n.id.Epoch.Number+1 == want.Number {
+		if n.id.Sealed && n.id.Epoch == e {
 			n.ask(RegisterCall{Claim: want, Missing: missing}, registerUse{kind: useClaim, want: want, sup: sup})
 		}
 	}
-	if n.id.Claimed {
+	if n.id.Claimed && n.id.Claim == want.Number {
 		claim()
 		return
 	}
 	n.half.asked = n.now.Mono
-	e := n.id.Epoch
-	n.writeIdentity(ClaimEarly, func(id *identity) { id.Claimed = !n.lacks(ClaimVolatile) && (id.Claimed || id.Epoch == e && id.Sealed) }, claim)
+	n.writeIdentity(ClaimEarly, func(id *identity) {
+		id.Claimed = !n.lacks(ClaimVolatile) && (id.Claimed || id.Epoch == e && id.Sealed)
+		if id.Claimed && id.Epoch == e {
+			id.Claim = want.Number
+		}
+	}, claim)
+}
+
+// claimable is the number that this server claims: the next one, or the one after it
+// where the register has given that to a server that has sealed here, and has promised
+// never to found it. Nothing further: what lies between may be alive. Nor where the owner
+// has lost its log: others may have joined what it had founded.
+func (n *Node) claimable() uint64 {
+	next, top := n.id.Epoch.Number+1, n.half.top
+	s := top.Founder.Server()
+	switch {
+	case top.Number == next && s >= 1 && s < len(n.half.seals) && n.half.seals[s].id == top.Founder && n.half.seals[s].seal.Yield != 0:
+		return next + 1
+	case n.id.Claim > next:
+		return n.id.Claim // by which the owner had yielded
+	}
+	return next
 }
 
 // serversOutside are the numbers of the servers of those voters that are not in.

@@ -155,7 +155,8 @@ var (
 var scenes = []*scene{
 	&sceneOdd, &sceneFarewell, &sceneWiped, &sceneAnew, &sceneStuck,
 	&sceneLeaver, &scenePause, &sceneJoint, &sceneAppends, &sceneStamp, &sceneOnce, &sceneOrder, &sceneStart,
-	&sceneClaimed, &sceneClaiming, &sceneUnread, &sceneDeaf, &sceneYielding, &sceneForced, &sceneForcedCut, &sceneForcedOwner, &sceneOpened, &sceneLateLeave,
+	&sceneClaimed, &sceneClaiming, &sceneUnread, &sceneDeaf, &sceneYielding, &sceneForced, &sceneForcedCut, &sceneForcedOwner, &sceneForcedBehind, &sceneForcedTwice,
+	&sceneForcedBetween, &sceneForcedBoth, &sceneOpened, &sceneLateLeave,
 	&sceneReopened, &sceneTerm, &sceneEntering, &sceneForgotten, &sceneLapsed, &sceneReported,
 }
 
