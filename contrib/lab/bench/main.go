@@ -43,7 +43,7 @@ func run() (code int) {
 		return 1
 	}
 	fmt.Printf("%s, %d CPUs, %s\n", kernel(), runtime.NumCPU(), runtime.Version())
-	fmt.Printf("3 servers, 1 interconnect and the public LAN, disks on a file system; heartbeat every %s, timeout %s\n\n", s.interval, s.timeout)
+	fmt.Printf("3 servers where a row names no other number, 1 interconnect and the public LAN, disks on a file system; heartbeat every %s, timeout %s\n\n", s.interval, s.timeout)
 	fmt.Printf("%-36s %8s %8s %8s   %s\n", "client-visible outage, ms", "median", "min", "max", "old owner's last ARP answer to new one's first, ms")
 	for _, o := range outages {
 		if s.wants(o.name) {
