@@ -216,7 +216,8 @@ func (n *Node) lastLog() (term, index uint64) {
 
 // trySeal seals the epoch (D4): nobody was supported for Te (or, as a leader, no
 // majority has supported us), those heard are at least half of every configuration of
-// the own log, the unsealed of them could elect nobody, this server votes in some
+// the own log, the unsealed of them could elect nobody (are no majority, or for T not linked so that
+// one of them could be elected), this server votes in some
 // such configuration, and the register has just said that nothing higher exists.
 func (n *Node) trySeal() {
 	// Where a peer has sealed there is no going back, and its seal may be of no use
@@ -263,12 +264,42 @@ func (n *Node) trySeal() {
 		isMember = isMember || w.id != 0 && slices.Contains(w.seal.Voters, n.id.Raft)
 	}
 	isMember = isMember || sealed && n.allAreHere() // D12 needs everybody's seal
-	if !isMember || !isHalfOfEach(confs, heard) && !n.lacks(NoRule2) || isMajorityOfEach(confs, unsealed) {
+	if !isMember || !isHalfOfEach(confs, heard) && !n.lacks(NoRule2) || isMajorityOfEach(confs, unsealed) && (silence < n.p.Timeout || n.canElect(confs, unsealed)) {
 		return
 	}
 	if n.lacks(NoReadFirst) || sealed || n.hasRead() {
 		n.seal()
 	}
+}
+
+// canElect reports whether one of these servers is linked, both ways, to enough of them to be
+// elected. A server that is heard and hears nobody, because its network card fails one way, say,
+// would else keep the others from going on without it for ever. It is asked late only: a
+// server that has just started may not have shown yet what it hears.
+func (n *Node) canElect(confs [][]epoch.RaftID, servers []epoch.RaftID) bool {
+	for _, c := range servers {
+		linked := slices.DeleteFunc(slices.Clone(servers), func(v epoch.RaftID) bool { return !n.areLinked(c.Server(), v.Server()) })
+		if isMajorityOfEach(confs, linked) {
+			return true
+		}
+	}
+	return false
+}
+
+// areLinked reports whether messages pass both ways between two servers, as far as they say
+// so. The CLUSTER partition carries none.
+func (n *Node) areLinked(a, b int) bool {
+	switch n.cfg.Self {
+	case a:
+		return a == b || n.hearsUs(b)
+	case b:
+		return n.hearsUs(a)
+	}
+	mask := ^uint8(0)
+	if n.cfg.Disk {
+		mask &^= 1 << (n.cfg.Paths - 1)
+	}
+	return a == b || n.peers[a].hears[b-1]&mask != 0 && n.peers[b].hears[a-1]&mask != 0
 }
 
 // hasRead reports whether the register has said within T/4 that nothing is above this

@@ -27,7 +27,7 @@ var caught = []weakened{
 	{name: "alarm", servers: 2, seeds: 60, options: Options{Tie: TieFence, Aim: 0.5, Forced: true}},
 	{name: "new-id", servers: 3, seeds: 40, options: Options{}},
 	{name: "seal-durable", servers: 4, seeds: 250, options: Options{Tie: TieRegister, Aim: 0.6}},
-	{name: "seal-first", servers: 4, from: 1, seeds: 60, options: Options{Tie: TieRegister, Aim: 0.5}, live: true},
+	{name: "seal-first", servers: 4, from: 1, seeds: 200, options: Options{Tie: TieRegister, Aim: 0.5}, live: true},
 	{name: "rule2", servers: 4, seeds: 50, options: Options{Tie: TieRegister}},
 	{name: "best-log", servers: 4, seeds: 100, options: Options{Tie: TieRegister, Aim: 0.5}},
 	{name: "voters-claim", servers: 2, seeds: 40, options: Options{Tie: TieRegister, Aim: 0.5}, live: true},
