@@ -147,7 +147,7 @@ func (n *Node) trySeal() {
 		isMember = isMember || w.id != 0 && slices.Contains(w.seal.Voters, n.id.Raft)
 	}
 	isMember = isMember || sealed && n.allAreHere() // D12 needs everybody's seal
-	if !isMember || !isHalfOfEach(confs, heard) && !n.lacks(NoRule2) || isMajorityOfEach(confs, unsealed) && (silence < n.p.Timeout || n.canElect(confs, unsealed)) {
+	if !isMember || !isHalfOfEach(confs, heard) && !n.lacks(NoRule2) || isMajorityOfEach(confs, unsealed) && (silence < n.p.Timeout || n.cfg.WeakTiebreaker || n.canElect(confs, unsealed)) {
 		return
 	}
 	if n.lacks(NoReadFirst) || sealed || n.hasRead() {
@@ -158,7 +158,8 @@ func (n *Node) trySeal() {
 // canElect reports whether one of these servers is linked, both ways, to enough of them to be
 // elected. A server that is heard and hears nobody, because its network card fails one way, say,
 // would else keep the others from going on without it for ever. It is asked late only: a
-// server that has just started may not have shown yet what it hears.
+// server that has just started may not have shown yet what it hears. And only where the tie-breaker keeps
+// a record: to be heard is what shows a server to be there that answers no ping.
 func (n *Node) canElect(confs [][]epoch.RaftID, servers []epoch.RaftID) bool {
 	for _, c := range servers {
 		linked := slices.DeleteFunc(slices.Clone(servers), func(v epoch.RaftID) bool { return !n.areLinked(c.Server(), v.Server()) })
