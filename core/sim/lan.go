@@ -73,9 +73,13 @@ func (w *world) mayLosePower(s *server) bool {
 	return true
 }
 
-// isUnited: every server runs, takes part in one epoch, and is heard as a voter of it.
+// isUnited: every server runs, takes part in one epoch, and is heard as a voter of it; and,
+// with ping, has its cable: that one is out may not have been noticed yet.
 func (w *world) isUnited() bool {
-	for _, s := range w.servers {
+	for i, s := range w.servers {
+		if w.net.lan.out != nil && !w.net.reachesGateway(i) {
+			return false
+		}
 		if s.life == nil || s.seen.sealed || s.line != w.servers[0].line || !s.power {
 			return false
 		}
