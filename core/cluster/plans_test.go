@@ -79,6 +79,9 @@ func play(t *testing.T, w *world, d *datadriven.TestData) string {
 			if d.Cmd == "lost" {
 				l.Session = w.s.Server(n).Session
 			}
+			if opts["offers"] == "next" {
+				l.Offers, l.Reason = w.s.Server(n).LastSession+1, "its lease was over"
+			}
 			c.Lost = append(c.Lost, l)
 		}
 	case "begin":

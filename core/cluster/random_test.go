@@ -204,7 +204,7 @@ func (k *watcher) calm() {
 		}
 		for i := range s.Groups {
 			if g := &s.Groups[i]; g.Stuck {
-				k.apply(Command{Kind: KindLost, Lost: []Loss{{Server: g.Server, Session: s.Server(g.Server).Session, Reason: "cleared", Alive: true}}})
+				k.apply(Command{Kind: KindLost, Lost: []Loss{{Server: g.Server, Session: s.Server(g.Server).Session, Reason: "cleared", Offers: s.Server(g.Server).Session + 1}}})
 			}
 		}
 	}
@@ -286,7 +286,10 @@ func randomCommand(t *rapid.T, s *State) Command {
 	case 2:
 		c := Command{Kind: KindLost}
 		for _, name := range rapid.Permutation(randomNames).Draw(t, "lost")[:rapid.IntRange(1, 3).Draw(t, "count")] {
-			l := Loss{Server: name, Reason: "silent", Alive: rapid.Bool().Draw(t, "alive")}
+			l := Loss{Server: name, Reason: "silent"}
+			if sv := s.Server(name); sv != nil && rapid.Bool().Draw(t, "offers") {
+				l.Offers = near(sv.LastSession)
+			}
 			if rapid.IntRange(0, 4).Draw(t, "zero") > 0 && s.Server(name) != nil {
 				l.Session = s.Server(name).Session
 			}

@@ -202,6 +202,11 @@ func (x *change) endByFailure(sv *Server, l Loss) {
 	}
 	sv.Session, sv.Offered, sv.Present, sv.Recovering, sv.Leaving, sv.Then = 0, 0, false, nil, "", ""
 	x.setServer(sv, ServerDown, l.Reason)
+	if x.s.Phase == PhaseStopping && l.Offers > sv.LastSession {
+		// Its batond is to end with the others, or it would start the cluster again.
+		sv.Present, sv.Offered = true, l.Offers
+		x.setServer(sv, ServerDetached, l.Reason)
+	}
 	text := sv.Name + " is down: " + l.Reason
 	if len(ran) > 0 {
 		text += "; it was running " + strings.Join(ran, ", ")

@@ -320,9 +320,9 @@ type Loss struct {
 	Server  string `json:"server"`
 	Session uint64 `json:"session"` // the session that ends; 0 for a server without one
 	Reason  string `json:"reason"`  // "silent on 3 of 3 paths for 1.0s", "rebooted", ...
-	// Alive: batond there goes on (its lease ended, or it started anew): it is heard
-	// and will arrive again.
-	Alive bool `json:"alive,omitempty"`
+	// Offers is the session that batond there names now, in the same boot: its lease was
+	// over, or it has started anew. 0: none, or it is not there.
+	Offers uint64 `json:"offers,omitempty"`
 }
 
 // Verb is what an operator asks for.

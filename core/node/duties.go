@@ -49,7 +49,6 @@ const (
 
 // judge decides on the open session of server number s.
 func (n *Node) judge(s int, srv *cluster.Server, w lease.Instant) (verdict, cluster.Loss) {
-	loss := cluster.Loss{Server: srv.Name, Session: srv.Session}
 	session, boot, recent := n.offer(), n.cfg.Boot, true
 	p := &n.peers[s]
 	if s != n.cfg.Self {
@@ -57,44 +56,50 @@ func (n *Node) judge(s int, srv *cluster.Server, w lease.Instant) (verdict, clus
 	}
 	if n.lead.members[s].ending == srv.Session {
 		// Once proposed it stays proposed: it gets no more grants (L5).
-		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
-		return over, loss
+		return over, n.loss(s, srv, session, boot)
 	}
 	switch {
 	case recent && (session > srv.Session || session == srv.Session && boot != srv.Boot && !n.lacks(AnyBoot) || n.lacks(AnyWord) && session != 0 && session != srv.Session):
 		// The server's own word: nothing of an older session is left there (S1). So it is with
 		// the same number under another boot: the server has lost its disk, and was told by a
 		// leader that had been replaced and did not know it yet which numbers are used up.
-		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
-		return over, loss
+		return over, n.loss(s, srv, session, boot)
 	case recent && session == srv.Session && (s == n.cfg.Self || !n.isUseless(s)):
-		return alive, loss
+		return alive, cluster.Loss{}
 	case s != n.cfg.Self && (lease.Silence{
 		Heard: p.heard, Echoed: p.echoed, Granted: n.lead.members[s].granted, Led: n.lead.since,
 		Here: p.here, Useless: n.isUseless(s),
 	}).Over(n.now.Mono, w, n.p) || n.lacks(LossEarly) && s != n.cfg.Self && n.now.Mono >= w && n.silentFor(s) >= n.p.Elect:
-		loss.Reason, loss.Alive = n.lossReason(s, srv, boot)
-		return over, loss
+		return over, n.loss(s, srv, session, boot)
 	}
-	return undecided, loss
+	return undecided, cluster.Loss{}
 }
 
-// lossReason says why a session is over, in one clause, and whether batond is there.
-func (n *Node) lossReason(s int, srv *cluster.Server, boot string) (string, bool) {
+// loss tells of a server whose session is over, and which names another one.
+func (n *Node) loss(s int, srv *cluster.Server, session uint64, boot string) cluster.Loss {
+	l := cluster.Loss{Server: srv.Name, Session: srv.Session, Reason: n.lossReason(s, srv, boot)}
+	if isHere := s == n.cfg.Self || n.isRecent(s); isHere && session > srv.Session && boot == srv.Boot {
+		l.Offers = session
+	}
+	return l
+}
+
+// lossReason says why a session is over, in one clause.
+func (n *Node) lossReason(s int, srv *cluster.Server, boot string) string {
 	p := &n.peers[s]
 	switch {
 	case s != n.cfg.Self && n.now.Mono.Sub(p.heard) >= n.p.Elect:
-		return n.silence(s), false
+		return n.silence(s)
 	case boot != srv.Boot && boot != "":
-		return "it has rebooted", true
+		return "it has rebooted"
 	case s != n.cfg.Self && p.stuck:
-		return "its own disk does not answer, so that it can neither stop nor start anything", true
+		return "its own disk does not answer, so that it can neither stop nor start anything"
 	case s != n.cfg.Self && p.epoch != n.id.Epoch:
-		return fmt.Sprintf("it has not come over to epoch %d", n.id.Epoch.Number), true
+		return fmt.Sprintf("it has not come over to epoch %d", n.id.Epoch.Number)
 	case s != n.cfg.Self && p.session <= srv.Session:
-		return fmt.Sprintf("it does not hear the leader %s any more", n.name), true
+		return fmt.Sprintf("it does not hear the leader %s any more", n.name)
 	}
-	return "its lease was over, it has stopped its groups itself", true
+	return "its lease was over, it has stopped its groups itself"
 }
 
 // silence says how silent a server is.
@@ -126,8 +131,7 @@ func (n *Node) endSessions() {
 		}
 		if srv.Session == 0 {
 			if srv.Present && s != n.cfg.Self && n.silentFor(s) >= n.p.Timeout && n.now.Mono.Sub(n.lead.since) >= n.p.Timeout {
-				reason, _ := n.lossReason(s, srv, "")
-				lost = append(lost, cluster.Loss{Server: srv.Name, Reason: reason})
+				lost = append(lost, cluster.Loss{Server: srv.Name, Reason: n.lossReason(s, srv, "")})
 			}
 			continue
 		}
