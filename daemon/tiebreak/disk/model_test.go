@@ -25,6 +25,7 @@ const modelServers = 3
 
 var (
 	errDead   = errors.New("the process has ended")
+	errIO     = errors.New("input/output error")
 	errGiveUp = errors.New("the caller has given up")
 )
 
@@ -36,6 +37,7 @@ type world struct {
 	weak    weakness
 	noLock  bool // a new process may begin while a write of the old one is under way
 	rot     bool // now and then a whole block is destroyed
+	failing bool // an access fails now and then
 	calm    bool // no more faults
 	late    []*request
 	epochs  map[uint64]epoch.ID // what was answered, by number
@@ -48,7 +50,7 @@ type world struct {
 
 const notLive = "not live"
 
-type stats struct{ calls, won, crashes, cuts, torn, late int }
+type stats struct{ calls, won, crashes, cuts, torn, late, failed int }
 
 // proc is one server: at most one process, which is a coroutine that stops at each
 // access of the disk.
@@ -69,6 +71,7 @@ type request struct {
 	area    []byte // read
 	sectors []int  // still to serve
 	content []byte // write: of both copies
+	failed  bool   // the process is told that it has failed
 }
 
 func newWorld(seed uint64) *world {
@@ -142,6 +145,9 @@ func (m *modelMedium) access(r *request) error {
 	m.p.w.rng.Shuffle(len(r.sectors), func(i, k int) { r.sectors[i], r.sectors[k] = r.sectors[k], r.sectors[i] })
 	if !m.yield(r) {
 		return errDead
+	}
+	if r.failed {
+		return errIO
 	}
 	return nil
 }
@@ -268,6 +274,9 @@ func (w *world) step() {
 	case f == 12 && w.rot:
 		w.destroy(1 + w.rng.IntN(modelServers))
 		return
+	case f > 12 && f < 24 && w.failing:
+		w.fail(w.victim())
+		return
 	}
 	for _, p := range w.procs {
 		if !p.isUp() && (w.calm || w.rng.IntN(20) == 0) && (w.noLock || !w.isWriting(p)) {
@@ -354,6 +363,26 @@ func (w *world) cutPower(p *proc) {
 	}
 }
 
+// fail tells a process that its access has failed. What it was writing may be there, in part
+// or whole.
+func (w *world) fail(p *proc) {
+	r := p.pending
+	if r == nil || r.area == nil && !r.write {
+		return
+	}
+	w.stats.failed++
+	w.say("%d is told of an error", p.self)
+	if r.write {
+		for _, i := range r.sectors {
+			if w.rng.IntN(2) == 0 {
+				w.sectors[i] = r.content
+			}
+		}
+	}
+	r.sectors, r.failed = nil, true
+	p.advance()
+}
+
 // destroy damages both copies of a block, which no single fault of the others does.
 func (w *world) destroy(server int) {
 	w.say("block of %d is destroyed", server)
@@ -396,11 +425,12 @@ func (w *world) close() {
 type variant struct {
 	weak                 weakness
 	noLock, rot, tracing bool
+	failing              bool
 }
 
 func playSeed(seed uint64, v variant) (string, *world) {
 	w := newWorld(seed)
-	w.weak, w.noLock, w.rot, w.tracing = v.weak, v.noLock, v.rot, v.tracing
+	w.weak, w.noLock, w.rot, w.tracing, w.failing = v.weak, v.noLock, v.rot, v.tracing, v.failing
 	defer w.close()
 	for _, p := range w.procs {
 		p.boot()
@@ -418,7 +448,7 @@ func TestModel(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		broken, w := playSeed(seed, variant{tracing: true})
+		broken, w := playSeed(seed, variant{tracing: true, failing: seed%2 == 1})
 		t.Logf("%s\n%s", strings.Join(w.trace, "\n"), broken)
 		if broken != "" {
 			t.Error(broken)
@@ -431,16 +461,16 @@ func TestModel(t *testing.T) {
 	}
 	var sum stats
 	for seed := range seeds {
-		broken, w := playSeed(seed, variant{})
+		broken, w := playSeed(seed, variant{failing: seed%2 == 1})
 		if broken != "" {
 			t.Fatalf("seed %d: %s; replay: BATON_SEED=%d go test -run TestModel -v", seed, broken, seed)
 		}
 		s := w.stats
 		sum.calls, sum.won, sum.crashes, sum.cuts = sum.calls+s.calls, sum.won+s.won, sum.crashes+s.crashes, sum.cuts+s.cuts
-		sum.torn, sum.late = sum.torn+s.torn, sum.late+s.late
+		sum.torn, sum.late, sum.failed = sum.torn+s.torn, sum.late+s.late, sum.failed+s.failed
 	}
 	t.Logf("%d seeds: %+v", seeds, sum)
-	if sum.won == 0 || sum.torn == 0 || sum.late == 0 {
+	if sum.won == 0 || sum.torn == 0 || sum.late == 0 || sum.failed == 0 {
 		t.Error("the seeds do not exercise what they are for")
 	}
 }
@@ -482,7 +512,7 @@ func TestModelNoticesWeakness(t *testing.T) {
 		{"checksums ignored", variant{weak: noChecksum}, false, 0},
 		{"damaged block taken for an empty one", variant{weak: tornIsEmpty, rot: true}, false, 0},
 		{"lagging copy not repaired", variant{weak: noRepair}, true, 1870},
-		{"sound copy beside a damaged one taken at once", variant{weak: noSecondLook}, false, 28200},
+		{"sound copy beside a damaged one taken at once, and what was answered forgotten", variant{weak: noSecondLook | noMemory}, false, 28200},
 		{"no lock held by a late write", variant{noLock: true}, true, 0},
 		{"no lock, own block not compared", variant{noLock: true, weak: noOwnCheck}, false, 0},
 	} {

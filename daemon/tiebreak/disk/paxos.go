@@ -39,6 +39,7 @@ const (
 	noSecondLook                      // a sound copy beside a damaged one is taken at once
 	noChecksum                        // a block is believed whatever its checksum says
 	noOwnCheck                        // the own block is not compared with what was written
+	noMemory                          // what was answered is forgotten
 )
 
 // paxos is one server's part in the register. It is used by one goroutine.
@@ -55,7 +56,11 @@ type paxos struct {
 	disk    ID     // of the last image
 	written block  // the newest own block that a write of this process returned for; zero: none
 	tried   block  // the newest own block that this process has tried to write
+	found   block  // the own block that this process has read last: what a write that failed leaves
 	ballot  uint64 // the highest that this process has tried
+	// told is the highest epoch that this process has answered with from this disk. A disk
+	// that shows less is an older copy, whoever's blocks it lacks.
+	told epoch.ID
 }
 
 func newPaxos(self int, m medium, area, slot []byte) *paxos {
@@ -106,19 +111,31 @@ func (p *paxos) call(c node.RegisterCall) (epoch.ID, error) {
 		switch {
 		case err != nil:
 			return none, err
+		case p.isOlder(top) && c.Raise != p.told && c.Raise.Number <= p.told.Number: // a leader of that epoch mends it
+			return none, fmt.Errorf("the disk shows epoch %v after epoch %v: it has lost that, or is an older copy", top, p.told)
 		case top == none && c.Raise == none:
 			return none, refusal(fmt.Sprintf("the cluster is not enrolled on disk %v; it is as soon as a leader of it reaches the disk", v.header.disk))
 		case want == none || top.Number >= want.Number:
+			p.told = top
 			return top, nil
 		}
 		top, won, err := p.round(v, c.Cluster, c.Raise != none, want)
-		if err != nil || won {
-			return top, err
+		if err != nil {
+			return none, err
+		}
+		if won {
+			p.told = top
+			return top, nil
 		}
 		if err := p.m.pause(wait/2 + rand.N(wait/2+1)); err != nil {
 			return none, err
 		}
 	}
+}
+
+// isOlder: the disk shows less than this process has answered with, or another founder.
+func (p *paxos) isOlder(top epoch.ID) bool {
+	return p.weak&noMemory == 0 && (top.Number < p.told.Number || top.Number == p.told.Number && top != p.told)
 }
 
 // decided is the highest epoch that some block records as decided, none where the
@@ -259,7 +276,7 @@ func (p *paxos) write(own *block) (image, error) {
 	if err := p.m.write(slotOf(p.self), p.slot); err != nil {
 		return image{}, err
 	}
-	p.written = *own
+	p.written, p.found = *own, *own
 	return p.look()
 }
 
@@ -299,7 +316,10 @@ func (p *paxos) parse() (v image, err error) {
 	}
 	if p.written.seq > 0 && v.header.disk != p.disk {
 		// What was written before is gone with its disk.
-		p.written, p.tried = block{}, block{}
+		p.written, p.tried, p.found = block{}, block{}, block{}
+	}
+	if v.header.disk != p.disk {
+		p.told = epoch.ID{}
 	}
 	p.disk = v.header.disk
 	if p.self > int(v.header.blocks) {
@@ -330,13 +350,18 @@ func (p *paxos) parse() (v image, err error) {
 	if p.weak&(noOwnRead|tornIsEmpty|noOwnCheck) != 0 {
 		return v, nil
 	}
-	return v, p.recognise(v.blocks[p.self-1])
+	own := v.blocks[p.self-1]
+	if err := p.recognise(own); err != nil {
+		return v, err
+	}
+	p.found = own
+	return v, nil
 }
 
 // recognise says whether the own block is one that this process can have left there.
 func (p *paxos) recognise(own block) error {
 	switch {
-	case p.tried == (block{}), own == p.written, own == p.tried:
+	case p.tried == (block{}), own == p.written, own == p.tried, own == p.found:
 		return nil
 	case p.written == (block{}) && own.seq < p.tried.seq:
 		return nil // the first write has failed
