@@ -134,6 +134,7 @@ func (n *Node) supportSelf() {
 		b = n.support.Last
 	}
 	n.support.Note(lease.Rank{Epoch: n.id.Epoch.Number, Term: n.lead.term}, b)
+	n.supported = n.cfg.Self
 }
 
 // formerOver is W; false while it is not known.
@@ -186,8 +187,9 @@ func (n *Node) elect() {
 	if n.rn == nil || n.busy || n.lead != nil || !n.members.IsVoter(n.id.Raft) || n.isStuck() || n.retired && n.leave.over(n) {
 		return
 	}
-	last := max(n.support.Last, n.start)
-	if n.now.Mono.Sub(last) < n.p.Elect {
+	last := max(n.heardAndHeard(), n.start)
+	stood := n.campaign > max(n.support.Last, n.start) // and nobody was elected
+	if n.now.Mono.Sub(last) < n.p.Elect && !stood {
 		return
 	}
 	_ = n.rn.ForgetLeader() // so that this voter answers candidates from now on
@@ -196,11 +198,39 @@ func (n *Node) elect() {
 	// fits between two of them.
 	first := n.p.Elect + n.p.Timeout/50*time.Duration(rank)
 	again := n.p.Timeout/12 + n.p.Timeout/60*time.Duration(rank)
-	if n.now.Mono.Sub(last) < first || n.now.Mono.Sub(n.campaign) < again {
+	if n.now.Mono.Sub(last) < first && !stood || n.now.Mono.Sub(n.campaign) < again {
 		return
 	}
 	n.campaign = n.now.Mono
 	_ = n.rn.Campaign()
+}
+
+// heardAndHeard is when this server last had to do with a leader both ways. One that is
+// heard and does not hear can grant no lease for long, nor decide anything: to wait until
+// raft makes it step down would cost the others their groups.
+func (n *Node) heardAndHeard() lease.Instant {
+	if n.isDeaf(n.supported) {
+		return n.peers[n.supported].echoed
+	}
+	return n.support.Last
+}
+
+// isDeaf says whether a server is the leader that this one supported last, and has not
+// shown for Te to have received anything from here.
+func (n *Node) isDeaf(s int) bool {
+	if s == 0 || s != n.supported || s == n.cfg.Self {
+		return false
+	}
+	p := &n.peers[s]
+	return p.echoed != 0 && n.now.Mono.Sub(p.echoed) >= n.p.Elect
+}
+
+// supportNow notes that this voter supports a leader.
+func (n *Node) supportNow(leader int, r lease.Rank) {
+	n.support.Note(r, n.now.Mono)
+	if n.support.Rank == r {
+		n.supported = leader
+	}
 }
 
 // rank is how many voters stand for election before this one: those of lower server

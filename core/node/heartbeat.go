@@ -325,7 +325,7 @@ func (n *Node) echo(m Message) {
 	e := n.message(MsgEcho, m.From)
 	e.AnswerLife, e.AnswerSeq = m.Life, m.Seq
 	if n.rn != nil && n.id.Epoch == m.Epoch && (m.Term == n.durableTerm() || n.lacks(NoTermCheck)) && n.lead == nil {
-		n.support.Note(lease.Rank{Epoch: m.Epoch.Number, Term: m.Term}, n.now.Mono)
+		n.supportNow(m.From, lease.Rank{Epoch: m.Epoch.Number, Term: m.Term})
 		e.Support = true
 	}
 	e.FormerAge = n.now.Mono.Sub(n.support.Former)

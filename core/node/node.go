@@ -53,6 +53,7 @@ type Node struct {
 	replayTo  uint64       // entries up to here were known as committed before the start
 	members   epoch.Members
 	support   lease.Support
+	supported int         // server number of whom support.Rank is
 	lead      *leadership // nil unless this server leads
 	snapshots []snapshotSent
 	changedAt uint64 // index of the newest applied change of the voters, or a bound above it

@@ -362,7 +362,10 @@ func (n *Node) receiveRaft(m Message) {
 		// What a leader sends keeps this voter from electing another one, so it
 		// counts as support (L1, H8).
 		if rm.GetTerm() >= n.durableTerm() && !n.lacks(NoAppHear) {
-			n.support.Note(lease.Rank{Epoch: m.Epoch.Number, Term: rm.GetTerm()}, n.now.Mono)
+			n.supportNow(m.From, lease.Rank{Epoch: m.Epoch.Number, Term: rm.GetTerm()})
+		}
+		if rm.GetType() == pb.MsgHeartbeat && n.isDeaf(m.From) {
+			return // it would be this voter's leader again, and keep it from voting
 		}
 	case pb.MsgProp, pb.MsgHup, pb.MsgBeat, pb.MsgCheckQuorum, pb.MsgUnreachable, pb.MsgSnapStatus,
 		pb.MsgTransferLeader, pb.MsgForgetLeader:

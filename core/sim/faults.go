@@ -358,9 +358,12 @@ func (w *world) heal() {
 		s.disk.slow = 0
 		s.disk.hung = min(s.disk.hung, w.now)
 		s.frozen = min(s.frozen, w.now)
-		if l := s.life; l != nil && w.now < l.stalled {
-			l.stalled = w.now
-			w.after(0, func() { s.goOn(l) })
+		if l := s.life; l != nil {
+			l.halt = 0 // a stall that waits for the next step is a fault as well
+			if w.now < l.stalled {
+				l.stalled = w.now
+				w.after(0, func() { s.goOn(l) })
+			}
 		}
 		if !s.away {
 			w.after(w.dice.between(0, time.Second), s.boot)

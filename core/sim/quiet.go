@@ -19,6 +19,7 @@ const (
 	QuietStall    Scenario = "stall"   // the leader's batond stands still for 1.5 s: less than T
 	QuietRestart  Scenario = "restart" // every batond in turn is killed and started again at once
 	QuietPath     Scenario = "path"    // one of two networks is gone
+	QuietDeaf     Scenario = "deaf"    // the leader receives nothing any more, and still sends
 	QuietTie      Scenario = "tie"     // the tie-breaker is gone
 	// QuietLink cuts the leader off from one server only, then restarts batond on
 	// the others: hole H5. Only safety is asked for.
@@ -38,7 +39,7 @@ func (k Scenario) safetyOnly() bool {
 
 // Scenarios are all of them.
 func Scenarios() []Scenario {
-	return []Scenario{QuietLeader, QuietFollower, QuietCut, QuietCutOther, QuietStall, QuietRestart, QuietPath, QuietTie, QuietLink, QuietSplit, QuietReborn}
+	return []Scenario{QuietLeader, QuietFollower, QuietCut, QuietCutOther, QuietStall, QuietRestart, QuietPath, QuietDeaf, QuietTie, QuietLink, QuietSplit, QuietReborn}
 }
 
 // QuietResult is what came of one.
@@ -178,6 +179,17 @@ func (w *world) quietFault(kind Scenario, failed *server) bool {
 		w.eachPair(func(from, to int) { links = append(links, link{from, to, 0}) })
 		w.cut(links, time.Hour)
 		return false
+	case QuietDeaf:
+		var links []link
+		w.eachPair(func(from, to int) {
+			for p := range w.opt.Paths {
+				if to == failed.number-1 {
+					links = append(links, link{from, to, p})
+				}
+			}
+		})
+		w.cut(links, time.Hour)
+		w.register.down[failed.number] = true
 	case QuietTie:
 		for i := range w.register.down {
 			w.register.down[i] = true

@@ -37,7 +37,7 @@ var caught = []weakened{
 	{name: "odd", scene: &sceneOdd, live: true},
 	{name: "farewell", scene: &sceneFarewell, live: true},
 	{name: "agreement", servers: 2, seeds: 40, options: Options{Tie: TieFence, Aim: 0.5}, live: true},
-	{name: "yield", servers: 4, from: 40, seeds: 200, options: Options{Tie: TieFence, Aim: 0.5}},
+	{name: "yield", scene: &sceneYielding},
 	{name: "first-start", servers: 4, seeds: 80, options: Options{Late: true, Aim: 0.5}},
 	{name: "stuck", scene: &sceneStuck, live: true},
 	{name: "former-age", servers: 3, seeds: 100, quiet: QuietLink},

@@ -216,3 +216,19 @@ func TestDigestSeesEveryField(t *testing.T) {
 		t.Fatalf("only %d fields were changed", seen)
 	}
 }
+
+// A stall that is to begin with the next step is a fault like the others: when they are
+// over it does not come any more.
+func TestHealForgetsStallsToCome(t *testing.T) {
+	w := newWorld(Options{Seed: 1, Servers: 3}.withDefaults())
+	if !w.started() {
+		t.Fatal(noStart)
+	}
+	s := w.servers[0]
+	s.life.halt = 5 * time.Second
+	w.heal()
+	w.runUntil(w.now + time.Second)
+	if s.w.now < s.life.stalled || s.life.halt != 0 {
+		t.Error("a server stalls after the faults were over")
+	}
+}
