@@ -85,6 +85,7 @@ func (s *server) begin(c *child) {
 		w.note(s, "token %d hangs", c.step.Token)
 		w.stats.count("hanging step")
 	}
+	d += w.lasts
 	w.moment(momentBegun, s)
 	w.after(s.clock.span(d), func() { s.end(c, d) })
 }

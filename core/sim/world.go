@@ -40,9 +40,10 @@ type world struct {
 	pace time.Duration
 	// points, where not nil, counts what the outside sees of the servers (points.go).
 	points *points
-	gates  []*gate // of a scene (script.go)
-	echoes *echoes // nil: none
-	sure   bool    // calls of the tie-breaker are not lost by chance
+	gates  []*gate       // of a scene (script.go)
+	echoes *echoes       // nil: none
+	lasts  time.Duration // of a scene: steps take so much longer
+	sure   bool          // calls of the tie-breaker are not lost by chance
 	// lastMoment holds back moments of one kind that come in a burst.
 	lastMoment [moments]time.Duration
 	// wiped is the server whose disk was wiped and that is no voter again yet; unvoted
