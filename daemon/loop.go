@@ -229,14 +229,14 @@ func (l *loop) carry(out node.Output) (exit bool) {
 		l.refused = out.Lease.Session
 		out.Run = nil
 	}
+	if out.Fire {
+		l.hands.Fire()
+	}
 	if out.Batch != nil {
 		l.hands.Write(*out.Batch)
 	}
 	if len(out.Send) > 0 {
 		l.hands.Send(out.Send)
-	}
-	if out.Fire {
-		l.hands.Fire()
 	}
 	for _, r := range out.Run {
 		l.hands.Run(r)

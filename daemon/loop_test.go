@@ -171,15 +171,15 @@ func once(fits func(node.Input) bool, out node.Output) func(node.Input) node.Out
 
 func isNote(in node.Input) bool { return in.Note != nil }
 
-// The guard has the deadline before anything else is done.
+// The guard has the deadline, or is told to clear, before anything else is done.
 func TestOrderOfHands(t *testing.T) {
 	out := node.Output{
-		Lease: &node.Lease{Session: 1, End: 99}, Batch: &node.Batch{ID: 1}, Send: make([]node.Message, 1),
+		Lease: &node.Lease{Session: 1, End: 99}, Fire: true, Batch: &node.Batch{ID: 1}, Send: make([]node.Message, 1),
 		Run: make([]node.Run, 1),
 	}
 	f := startLoop(t, &fakeNode{answer: once(isNote, out)}, &fakeHands{})
 	f.put(node.Input{Note: &cluster.Event{}})
-	eventually(t, "the output is carried out", func() bool { return f.hands.all() == "extend write send run" })
+	eventually(t, "the output is carried out", func() bool { return f.hands.all() == "extend fire write send run" })
 }
 
 // A refused extension: nothing is run, the node is told, and once more when the

@@ -142,6 +142,9 @@ func (n *Node) found(e epoch.ID, sup lease.Instant) {
 	}
 	n.half.founded = true
 	forced := n.forced != nil
+	if forced {
+		n.follow(e)
+	}
 	with, without := n.halves()
 	snap, events := n.wholeLog()
 	n.out.Events = append(n.out.Events, events...)

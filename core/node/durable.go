@@ -40,6 +40,8 @@ type identity struct {
 	Claim uint64 `json:"claim,omitempty"`
 	// Yield is the server that this one has left the founding of the next epoch to (D12).
 	Yield epoch.RaftID `json:"yield,omitempty"`
+	// Forced is the newest epoch of this history that an operator has founded (D1).
+	Forced epoch.ID `json:"forced,omitzero"`
 	// Quorate is the boot id under which this server last held a lease (T3).
 	Quorate string `json:"quorate,omitempty"`
 }

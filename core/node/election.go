@@ -280,9 +280,18 @@ func firstState(random func() uint64) *cluster.State {
 	return &cluster.State{Version: cluster.Version, Index: 1, ID: random() | 1}
 }
 
-// join enters another epoch, blank; its leader sends the log (D9).
-func (n *Node) join(e epoch.ID, then func()) {
+// join enters another epoch, blank; its leader sends the log (D9). forced is the newest
+// epoch of its history that an operator has founded.
+func (n *Node) join(e, forced epoch.ID, then func()) {
+	n.follow(forced)
 	n.enter(e, n.id.Raft, &pb.HardState{}, nil, then)
+}
+
+// follow takes note, with the entering of an epoch, of which forced return its history is.
+func (n *Node) follow(forced epoch.ID) {
+	if n.nextID.Forced != forced {
+		n.writeIdentity(EnterEarly, func(id *identity) { id.Forced = forced }, func() {})
+	}
 }
 
 // keep puts the log of the epoch that is being left aside, applied to its end, until

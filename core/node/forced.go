@@ -46,6 +46,7 @@ func (n *Node) tryForce() {
 	case n.hasQuorum():
 		n.forced = nil
 	case n.id.Epoch == (epoch.ID{}):
+		n.follow(epoch.ID{Number: 1, Founder: n.id.Raft})
 		n.foundAlone()
 	case !n.id.Sealed:
 		n.seal()
@@ -102,6 +103,7 @@ func (n *Node) meetHistory(m Message) {
 		return
 	}
 	n.stopAtOnce()
+	n.follow(m.Forced)
 	// The other one may never have heard of this history: it is told here too.
 	n.enter(m.Epoch, id, &pb.HardState{}, nil, func() {
 		n.note(cluster.Event{
@@ -129,15 +131,20 @@ func (n *Node) hasGivenUp(m Message) bool {
 // on; this server's sessions may go on under the new leader (L7). A lease that lasts
 // longer shows that this history has been alive beside the other one, and is given up
 // (D1). The tenth of Te is for the rates of the clocks.
+//
+// Where an operator has founded one of the two, how long the lease lasts shows nothing:
+// the other one may have decided on these groups meanwhile, and takes this session for
+// the one that it knows of.
 func (n *Node) overtaken(m Message) {
 	left := n.held.End.Sub(n.now.Mono)
-	if !n.held.Valid(n.now.Mono) || left <= n.p.Lease-n.p.Elect*9/10 {
-		n.join(m.Epoch, nil)
+	isOne := m.Forced == n.nextID.Forced || n.lacks(NoLine)
+	if !n.held.Valid(n.now.Mono) || isOne && left <= n.p.Lease-n.p.Elect*9/10 {
+		n.join(m.Epoch, m.Forced, nil)
 		return
 	}
 	n.stopAtOnce()
 	mine := n.id.Epoch
-	n.join(m.Epoch, func() {
+	n.join(m.Epoch, m.Forced, func() {
 		n.note(cluster.Event{
 			Severity: cluster.Error, Code: cluster.CodeTwoHistories,
 			Text: fmt.Sprintf("%s still had a leader (epoch %d) while %s went on without it (epoch %d): groups may have run on both sides; it has stopped its groups and joins, and what was decided under epoch %d since is lost",

@@ -12,28 +12,34 @@ import (
 
 // Of two histories the one with the lower epoch gives up. A tie-breaker that keeps its
 // promise leaves no lease under the older epoch that lasts for more than L - Te, and
-// such a one goes on (L7); one that lasts longer shows that both histories were alive:
-// the groups are stopped at once, and it is said.
+// such a one goes on (L7); one that lasts longer, or a forced return in only one of the two,
+// shows that both histories were alive: the groups are stopped at once, and it is said.
 func TestOvertaken(t *testing.T) {
 	p := lease.Derive(time.Second, time.Second)
+	forced := epoch.ID{Number: 1, Founder: epoch.NewRaftID(1, 9)}
 	for _, tc := range []struct {
-		name string
-		left time.Duration
-		fire bool
+		name         string
+		left         time.Duration
+		mine, theirs epoch.ID // the forced return that each history goes on from
+		fire         bool
 	}{
-		{"no lease", 0, false},
-		{"what a promise that is kept can leave", p.Lease - p.Elect, false},
-		{"a leader with a majority", p.Lease - p.Round, true},
+		{"no lease", 0, epoch.ID{}, epoch.ID{}, false},
+		{"no lease, forced", 0, epoch.ID{}, forced, false},
+		{"what a promise that is kept can leave", p.Lease - p.Elect, epoch.ID{}, epoch.ID{}, false},
+		{"a leader with a majority", p.Lease - p.Round, epoch.ID{}, epoch.ID{}, true},
+		{"the other one was forced", time.Millisecond, epoch.ID{}, forced, true},
+		{"this one was forced", time.Millisecond, forced, epoch.ID{}, true},
+		{"both were, as one", p.Lease - p.Elect, forced, forced, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			n := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}}))
+			n := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}, Forced: tc.mine}))
 			now := n.now.Mono + 10
 			if tc.left > 0 {
 				n.held = lease.Held{End: now.Add(tc.left)}
 			}
 			m := Message{
 				Kind: MsgHeartbeat, From: 1, To: 2, Seq: 1, Life: Life{epoch.NewRaftID(1, 1), 1}, Leader: true,
-				Epoch: epoch.ID{Number: 2, Founder: epoch.NewRaftID(1, 1)}, Term: 3,
+				Epoch: epoch.ID{Number: 2, Founder: epoch.NewRaftID(1, 1)}, Term: 3, Forced: tc.theirs,
 			}
 			out := n.Step(Now{Mono: now}, Input{Packet: &Packet{Message: m}})
 			if out.Fire != tc.fire || n.held.Valid(now) != (tc.left > 0 && !tc.fire) {
@@ -51,8 +57,8 @@ func TestOvertaken(t *testing.T) {
 						s.To == 1 && s.Epoch.Number == 2 && strings.Contains(c.Text, "s1 went on without it (epoch 2)")
 				}
 			}
-			if n.id.Epoch.Number != 2 {
-				t.Errorf("is in epoch %v", n.id.Epoch)
+			if n.id.Epoch.Number != 2 || n.id.Forced != tc.theirs {
+				t.Errorf("is in epoch %v, of forced return %v", n.id.Epoch, n.id.Forced)
 			}
 			if told != tc.fire {
 				t.Errorf("tells the new leader of two histories: %t, want %t", told, tc.fire)
@@ -110,7 +116,7 @@ func TestAnswerOfTheEpochBefore(t *testing.T) {
 	n.out = &Output{}
 	n.ask(RegisterCall{}, registerUse{kind: useRead})
 	old := n.out.Register[0].ID
-	n.join(epoch.ID{Number: 2, Founder: epoch.NewRaftID(1, 1)}, nil)
+	n.join(epoch.ID{Number: 2, Founder: epoch.NewRaftID(1, 1)}, epoch.ID{}, nil)
 	settle(n, n.flush())
 	n.out = &Output{}
 	n.ask(RegisterCall{}, registerUse{kind: useRead})

@@ -127,7 +127,7 @@ func (n *Node) message(kind MessageKind, s int) Message {
 		}
 		m.Voters, m.Applied = n.members.Voters, n.applied
 	}
-	m.Seal = n.ownSeal()
+	m.Seal, m.Forced = n.ownSeal(), n.id.Forced
 	return m
 }
 

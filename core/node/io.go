@@ -147,6 +147,10 @@ type Message struct {
 	Applied uint64
 	// Seal: the sender has sealed the epoch it names (D3).
 	Seal *Seal
+	// Forced is the newest epoch of the sender's history that an operator has founded by a
+	// forced return; zero: none. Where it is another than the receiver's, the two have two
+	// histories, and not one that the tie-breaker has carried on (D1).
+	Forced epoch.ID
 
 	Payload []byte
 }
@@ -246,7 +250,8 @@ type Output struct {
 	// finished.
 	Lease *Lease
 	// Fire: the guard is to clear everything of the session at once, whatever is left
-	// of its lease, and Cleared is to follow.
+	// of its lease, and Cleared is to follow. It comes before the Batch: a batond that is
+	// killed between the two must not come back in another history with its groups.
 	Fire bool
 	// Run are steps to carry out.
 	Run []Run

@@ -176,7 +176,7 @@ func TestIdentityWritesBuildOnEachOther(t *testing.T) {
 	n.out = &Output{}
 	n.newSession()
 	n.flushDraft()
-	n.join(epoch.ID{Number: 2, Founder: 7}, nil)
+	n.join(epoch.ID{Number: 2, Founder: 7}, epoch.ID{}, nil)
 	if got := read(); got.Session != 9 || got.Epoch.Number != 2 {
 		t.Errorf("written while a new session is on its way: session %d in epoch %v, want 9 in 2", got.Session, got.Epoch)
 	}

@@ -29,6 +29,7 @@ const (
 
 	NoIdentity    // D1: raft messages of any epoch are taken
 	NoAlarm       // D1: two histories that meet do not care
+	NoLine        // D1: a forced return that is met leaves a lease with little left alone
 	SameID        // D2: a server that lost its log keeps its raft id
 	SealVolatile  // D3: a restart forgets the seal
 	NoRule2       // D4, D5: any half will do, whatever the log's configurations

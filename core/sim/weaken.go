@@ -53,6 +53,7 @@ func Weaks() []Weak {
 	return []Weak{
 		{"identity", "D1", node.NoIdentity, 0},
 		{"alarm", "D1", node.NoAlarm, 0},
+		{"forced-apart", "D1", node.NoLine, 0},
 		{"new-id", "D2", node.SameID, 0},
 		{"seal-durable", "D3", node.SealVolatile, 0},
 		{"seal-first", "D3", node.SealEarly, 0},

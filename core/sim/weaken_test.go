@@ -69,6 +69,7 @@ var caught = []weakened{
 	{name: "read-first", scene: &sceneUnread, live: true},
 	{name: "verified", scene: &sceneDeaf},
 	{name: "yield-first", scene: &sceneYielding},
+	{name: "forced-apart", scene: &sceneBeside, live: true},
 	{name: "forced-raise", scene: &sceneForced},
 	{name: "forced-no-claim", scene: &sceneForcedCut},
 	{name: "session-boot", scene: &sceneReopened},

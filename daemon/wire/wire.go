@@ -47,7 +47,7 @@ const headSize = 5 + // version, kind, from, to, flags
 	1 + MaxBoot + // length of the boot id, boot id padded with zeros
 	16 + 8 + 16 + 8 + // heard life, heard seq, hears, rules
 	8 + 16 + 8 + // answer seq, answer life, former age
-	8 + 8 + 8 + 8 + 8 + // grant, grant session, ended, opened, applied
+	8 + 8 + 8 + 8 + 8 + 16 + // grant, grant session, ended, opened, applied, forced
 	4 // length of the payload
 
 // MaxVoters is the longest list of raft ids: the members of a configuration, and
@@ -136,8 +136,7 @@ func Append(b []byte, m *node.Message) ([]byte, error) {
 	b = append(b, Version, byte(m.Kind), byte(m.From), byte(m.To), flags)
 	b = be.AppendUint64(b, m.Seq)
 	b = appendLife(b, m.Life)
-	b = be.AppendUint64(b, m.Epoch.Number)
-	b = be.AppendUint64(b, uint64(m.Epoch.Founder))
+	b = appendEpoch(b, m.Epoch)
 	b = be.AppendUint64(b, m.Term)
 	b = be.AppendUint64(b, m.Session)
 	b = append(b, byte(len(m.Boot)))
@@ -155,6 +154,7 @@ func Append(b []byte, m *node.Message) ([]byte, error) {
 	b = be.AppendUint64(b, m.Ended)
 	b = be.AppendUint64(b, m.Opened)
 	b = be.AppendUint64(b, m.Applied)
+	b = appendEpoch(b, m.Forced)
 	b = be.AppendUint32(b, uint32(len(m.Payload)))
 	b = appendVoters(b, m.Voters)
 	if s := m.Seal; s != nil {
@@ -176,6 +176,11 @@ func appendVoters(b []byte, ids []epoch.RaftID) []byte {
 }
 
 var zeros [MaxBoot]byte
+
+func appendEpoch(b []byte, e epoch.ID) []byte {
+	b = binary.BigEndian.AppendUint64(b, e.Number)
+	return binary.BigEndian.AppendUint64(b, uint64(e.Founder))
+}
 
 func appendLife(b []byte, l node.Life) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(l.Raft))
@@ -204,7 +209,7 @@ func Decode(b []byte) (node.Message, error) {
 	m.Stuck = flags&flagStuck != 0
 	m.Seq = r.uint64()
 	m.Life = r.life()
-	m.Epoch = epoch.ID{Number: r.uint64(), Founder: epoch.RaftID(r.uint64())}
+	m.Epoch = r.epoch()
 	m.Term = r.uint64()
 	m.Session = r.uint64()
 	bootLen := int(r.byte())
@@ -221,6 +226,7 @@ func Decode(b []byte) (node.Message, error) {
 	m.Ended = r.uint64()
 	m.Opened = r.uint64()
 	m.Applied = r.uint64()
+	m.Forced = r.epoch()
 	payload := int(r.uint32())
 	tail := reader{b[headSize:]}
 	var err error
@@ -314,6 +320,10 @@ func (r *reader) voters() ([]epoch.RaftID, error) {
 func (r *reader) byte() byte     { return r.bytes(1)[0] }
 func (r *reader) uint32() uint32 { return binary.BigEndian.Uint32(r.bytes(4)) }
 func (r *reader) uint64() uint64 { return binary.BigEndian.Uint64(r.bytes(8)) }
+func (r *reader) epoch() epoch.ID {
+	return epoch.ID{Number: r.uint64(), Founder: epoch.RaftID(r.uint64())}
+}
+
 func (r *reader) life() node.Life {
 	return node.Life{Raft: epoch.RaftID(r.uint64()), Start: r.uint64()}
 }

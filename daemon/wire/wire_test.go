@@ -169,26 +169,27 @@ func TestRefusals(t *testing.T) {
 func TestLayout(t *testing.T) {
 	m := node.Message{
 		Kind: node.MsgGrant, From: 1, To: 16, Seq: 0x0102030405060708, Leader: true, Support: true,
-		Boot: "b", GrantSession: 9, Ended: 10, Opened: 11, Applied: 12, Voters: []epoch.RaftID{7}, Payload: []byte{0xaa},
+		Boot: "b", GrantSession: 9, Ended: 10, Opened: 11, Applied: 12,
+		Forced: epoch.ID{Number: 13, Founder: 14}, Voters: []epoch.RaftID{7}, Payload: []byte{0xaa},
 	}
 	b, err := Append(nil, &m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if headSize != 233 {
-		t.Errorf("the head has %d bytes, want 233", headSize)
+	if headSize != 249 {
+		t.Errorf("the head has %d bytes, want 249", headSize)
 	}
 	if got, want := b[:13], []byte{1, 3, 1, 16, 5, 1, 2, 3, 4, 5, 6, 7, 8}; !bytes.Equal(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}
-	tail := b[headSize-36:]
-	for i, want := range []uint64{9, 10, 11, 12} {
+	tail := b[headSize-52:]
+	for i, want := range []uint64{9, 10, 11, 12, 13, 14} {
 		if got := binary.BigEndian.Uint64(tail[8*i:]); got != want {
 			t.Errorf("word %d of the tail is %d, want %d", i, got, want)
 		}
 	}
-	if want := []byte{0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0xaa}; !bytes.Equal(tail[32:], want) {
-		t.Errorf("behind the head: got %x, want %x", tail[32:], want)
+	if want := []byte{0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0xaa}; !bytes.Equal(tail[48:], want) {
+		t.Errorf("behind the head: got %x, want %x", tail[48:], want)
 	}
 }
 
