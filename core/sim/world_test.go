@@ -220,7 +220,7 @@ func TestDigestSeesEveryField(t *testing.T) {
 // A stall that is to begin with the next step is a fault like the others: when they are
 // over it does not come any more.
 func TestHealForgetsStallsToCome(t *testing.T) {
-	w := newWorld(Options{Seed: 1, Servers: 3}.withDefaults())
+	w := scripted(t, Options{Seed: 1, Servers: 3})
 	if !w.started() {
 		t.Fatal(noStart)
 	}
