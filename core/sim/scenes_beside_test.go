@@ -78,3 +78,68 @@ var sceneBeside = scene{"forced beside a lease", Options{Servers: 3, Tie: TieReg
 	}
 	return w.besideLease(p, func() {})
 }}
+
+// meets has F forced at some moment while A and B carry everything, and, by the dice, something
+// else go wrong around that moment: A and B lose each other, A's batond is killed, A is forced
+// too, one of them loses its power, the register is out of reach.
+func (w *world) meets(a, b, f *server) {
+	d := w.dice
+	force := func(s *server) {
+		if s.life != nil {
+			w.force(s)
+		}
+	}
+	reboot := func(s *server) {
+		s.powerOff()
+		w.after(d.between(100*time.Millisecond, 5*time.Second), s.boot)
+	}
+	w.after(d.between(0, 2*time.Second), func() { force(f) })
+	for _, do := range []func(){
+		func() { w.gate(between(a, b)) },
+		func() {
+			a.crash()
+			w.after(d.between(0, 1500*time.Millisecond), a.start)
+		},
+		func() { force(a) },
+		func() { reboot(b) },
+		func() { reboot(f) },
+		func() {
+			for i := range w.register.down {
+				w.register.down[i] = true
+			}
+		},
+	} {
+		if d.chance(0.5) {
+			w.after(d.between(0, 3*time.Second), do)
+		}
+	}
+}
+
+// D1: whenever the forced one and the others meet again, one history is left, and all are in
+// it without anybody's help.
+var sceneMeet = scene{"forced, and meets the others", Options{Servers: 3, Tie: TieRegister, Forced: true}, func(w *world) string {
+	p := w.cast()
+	if p == nil {
+		return noStart
+	}
+	d := w.dice
+	for range d.IntN(3) { // F is the leader as well
+		p = append(p[1:], p[0])
+	}
+	a, b, f := p[0], p[1], p[2]
+	w.gate(around(f))
+	w.register.down[f.number] = d.chance(0.8)
+	w.runUntil(w.now + d.between(w.times.Elect, 7*time.Second))
+	if l := w.leader(); l != nil && d.chance(0.7) {
+		moved := w.rules.Groups[d.IntN(len(w.rules.Groups))].Name
+		w.operators.ask(l, cluster.Op{Verb: cluster.VerbMove, Group: moved, Server: p[d.IntN(2)].name})
+		w.runUntil(w.now + d.between(0, time.Second))
+	}
+	w.judge.lax, w.forced = true, true
+	w.meets(a, b, f)
+	w.runUntil(w.now + d.between(0, 7*time.Second))
+	w.atPeace()
+	w.runUntil(w.now + 4*time.Second)
+	w.atPeace()
+	return w.untilOne(5 * time.Second)
+}}

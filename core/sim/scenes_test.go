@@ -157,7 +157,7 @@ var scenes = []*scene{
 	&sceneLeaver, &scenePause, &sceneJoint, &sceneAppends, &sceneStamp, &sceneOnce, &sceneOrder, &sceneStart,
 	&sceneClaimed, &sceneClaiming, &sceneUnread, &sceneDeaf, &sceneYielding, &sceneForced, &sceneForcedCut, &sceneForcedOwner, &sceneForcedBehind, &sceneForcedTwice,
 	&sceneForcedBetween, &sceneForcedBoth, &sceneOpened, &sceneLateLeave,
-	&sceneReopened, &sceneNoEars, &sceneNoEarsOfFour, &sceneTerm, &sceneEntering, &sceneForgotten, &sceneLapsed, &sceneReported, &sceneDarkEnd, &sceneLateEnd, &sceneBeside,
+	&sceneReopened, &sceneNoEars, &sceneNoEarsOfFour, &sceneTerm, &sceneEntering, &sceneForgotten, &sceneLapsed, &sceneReported, &sceneDarkEnd, &sceneLateEnd, &sceneBeside, &sceneMeet,
 }
 
 // Goal: the scenes say nothing where no rule is left out.
