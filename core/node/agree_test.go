@@ -129,3 +129,15 @@ func TestYieldWhatWasForced(t *testing.T) {
 		}
 	}
 }
+
+// L4, a seal says when its server last supported any leader: not the newest leadership only,
+// for where its disk was slow to have the newer term it went on supporting the older one.
+func TestSealTellsOfEverySupport(t *testing.T) {
+	n := open(t, testConfig(true), stored(identity{Raft: epoch.NewRaftID(2, 5), Session: 7, Epoch: epoch.ID{Number: 1, Founder: epoch.NewRaftID(2, 5)}, Sealed: true}))
+	n.now.Mono, n.support = 100e9, lease.NewSupport(0)
+	n.support.Note(lease.Rank{Epoch: 1, Term: 5}, n.now.Mono.Add(-3e9))
+	n.support.Note(lease.Rank{Epoch: 1, Term: 4}, n.now.Mono.Add(-1e9))
+	if got := n.ownSeal().SupportAge; got != 1e9 {
+		t.Errorf("the last support was %v ago, want 1s", got)
+	}
+}

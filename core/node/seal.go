@@ -222,7 +222,7 @@ func (n *Node) ownSeal() *Seal {
 	if !n.id.Sealed || n.store == nil {
 		return nil
 	}
-	s := &Seal{Voters: union(n.raftConfigurations()), SupportAge: n.now.Mono.Sub(n.support.Last), Yield: n.id.Yield}
+	s := &Seal{Voters: union(n.raftConfigurations()), SupportAge: n.now.Mono.Sub(max(n.support.Last, n.support.Former)), Yield: n.id.Yield}
 	s.LastTerm, s.LastIndex = n.lastLog()
 	return s
 }
