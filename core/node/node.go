@@ -74,9 +74,11 @@ type Node struct {
 	// floorKnown: a leader has said which numbers were ever opened. Needed only for
 	// the first session on an empty disk.
 	floorKnown bool
-	inherited  bool     // the session was begun by an earlier batond: something may run
-	active     []string // groups started here under this session
-	retired    bool     // no session is offered any more: this server is leaving
+	quietUntil lease.Instant // no new session before
+	renewLater bool          // renew waits for that
+	inherited  bool          // the session was begun by an earlier batond: something may run
+	active     []string      // groups started here under this session
+	retired    bool          // no session is offered any more: this server is leaving
 	leave      *leaving
 
 	// Asking (operate.go).

@@ -34,6 +34,9 @@ func (n *Node) extend(end lease.Instant) {
 // checkLease notices the end of the lease. From here on nothing is executed under
 // this session; the guard clears what runs.
 func (n *Node) checkLease() {
+	if n.renewLater {
+		n.renew()
+	}
 	if n.held.Lapse(n.now.Mono) {
 		n.clean = false
 		n.out.Changed = true
@@ -63,6 +66,9 @@ func (n *Node) cleared(session uint64) {
 		return
 	}
 	n.clean = true
+	if n.mayRunHere() {
+		n.quietUntil = n.now.Mono.Add(n.p.Round)
+	}
 	n.active, n.inherited = nil, false
 	n.renew()
 }
@@ -178,7 +184,13 @@ func (n *Node) sessionOver(number uint64) {
 	}
 }
 
+// renew begins a session after the one that is over, or ends this life. Where groups
+// have been cleared it waits for a round first: the next owner of an address is not to answer
+// within a heartbeat of what clients have heard from here last.
 func (n *Node) renew() {
+	if n.renewLater = n.now.Mono < n.quietUntil; n.renewLater {
+		return
+	}
 	if n.leave != nil {
 		n.retired = true
 		n.out.Changed = true

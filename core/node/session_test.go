@@ -185,8 +185,8 @@ func TestIdentityWritesBuildOnEachOther(t *testing.T) {
 	}
 }
 
-// A server with a lapsed lease offers nothing until the guard has cleared, and takes
-// a new number then.
+// A server with a lapsed lease offers nothing until the guard has cleared, and a round
+// longer, and takes a new number then.
 func TestLapsedSession(t *testing.T) {
 	cfg := testConfig(false)
 	cfg.Adopt = 5000
@@ -203,7 +203,15 @@ func TestLapsedSession(t *testing.T) {
 		t.Errorf("another session was cleared: offers %d", got)
 	}
 	settle(n, n.Step(Now{Mono: 5002}, Input{Cleared: 7}))
+	if got := n.offer(); got != 0 {
+		t.Errorf("cleared just now: offers %d", got)
+	}
+	settle(n, n.Step(Now{Mono: lease.Instant(5001).Add(cfg.Times.Round)}, Input{}))
+	if got := n.offer(); got != 0 {
+		t.Errorf("cleared less than a round ago: offers %d", got)
+	}
+	settle(n, n.Step(Now{Mono: lease.Instant(5002).Add(cfg.Times.Round)}, Input{}))
 	if got := n.offer(); got != 8 {
-		t.Errorf("cleared: offers %d, want 8", got)
+		t.Errorf("cleared a round ago: offers %d, want 8", got)
 	}
 }

@@ -60,6 +60,9 @@ type world struct {
 	forcing *server
 	// healed: the faults are over.
 	healed bool
+	// events are counted by the second, to notice a storm.
+	second time.Duration
+	events int
 
 	trace     *bufio.Writer
 	violation *Violation
@@ -136,9 +139,25 @@ func (w *world) runUntil(t time.Duration) {
 		e := w.queue.pop()
 		w.now = e.at
 		e.do()
+		w.noStorm()
 	}
 	if w.violation == nil {
 		w.now = max(w.now, t)
+	}
+}
+
+// storm is how many events a second are too many: 16 servers under all faults make less
+// than a tenth of it.
+const storm = 400_000
+
+// noStorm counts events: servers that answer each other without end are alive and get
+// nothing done.
+func (w *world) noStorm() {
+	if second := w.now / time.Second; second != w.second {
+		w.second, w.events = second, 0
+	}
+	if w.events++; w.events > storm {
+		w.break_(BrokenLiveness, "more than %d events within a second", storm)
 	}
 }
 
