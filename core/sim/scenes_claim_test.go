@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"baton/core/node"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 )
 
 // This file has the scenes for the rules about seals, claims and tie-breakers.
@@ -17,17 +19,18 @@ import (
 func (w *world) contested(a, b, x *server) (told *node.Message, fails string) {
 	late := w.gate(datagrams(way(a, x)))
 	w.gate(datagrams(way(x, a)))
-	given := 0
+	change := uint64(0) // its index
 	w.gate(func(m *node.Message) bool {
 		r := raftMessage(m)
 		if r == nil || m.From != a.number {
 			return false
 		}
-		if changesVoters(m) && given < 2 {
-			given++
-			return false
+		for _, e := range r.GetEntries() {
+			if e.GetType() == pb.EntryConfChange {
+				change = e.GetIndex()
+			}
 		}
-		return given == 2
+		return change != 0 && r.GetCommit() >= change
 	})
 	w.gate(streams(between(b, x)))
 	isWord := func(m *node.Message) bool { return m.Kind == node.MsgHeartbeat && m.Leader && len(m.Voters) == 2 }
