@@ -129,9 +129,11 @@ func (x *change) endPhase() {
 				x.shut(sv)
 			}
 		}
+		x.forgetLives()
 		x.say(CodeClusterStopped, "", "", "the cluster is shut down")
 	case PhaseRunning:
 		if !x.ended {
+			x.forgetLives()
 			x.say(CodeClusterStopped, "", "", "the last server has left the cluster: it has to start anew")
 			break
 		}
@@ -140,6 +142,16 @@ func (x *change) endPhase() {
 		return
 	}
 	x.s.Phase, x.s.Revision = PhaseForming, x.index
+}
+
+// forgetLives: a batond that was to end, and comes when the cluster starts anew, has come to
+// that, though it may never have heard that it was to end.
+func (x *change) forgetLives() {
+	for i := range x.s.Servers {
+		if sv := &x.s.Servers[i]; sv.State == ServerStopped {
+			sv.Life = ""
+		}
+	}
 }
 
 // shutdownCluster stops every group at the same time, then every server. Which groups

@@ -66,7 +66,7 @@ func play(t *testing.T, w *world, d *datadriven.TestData) string {
 	case "configure":
 		c = Command{Kind: KindConfigure, Config: parseConfig(t, d)}
 	case "arrive":
-		c.Kind, c.Boot = KindArrive, opts["boot"]
+		c.Kind, c.Boot, c.Life = KindArrive, opts["boot"], opts["life"]
 		sv := w.s.Server(c.Server)
 		c.Session = max(sv.LastSession, sv.Offered) + 1
 		if s := opts["session"]; s != "" {

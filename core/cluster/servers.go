@@ -18,10 +18,16 @@ func (x *change) arrive(c Command) {
 		return
 	case sv.Present && sv.Offered == c.Session && sv.Boot == c.Boot:
 		return
+	case x.s.Phase != PhaseStopping && sv.State == ServerStopped && sv.Boot == c.Boot && sv.Life == c.Life && c.Life != "":
+		// It was shut down, has not heard of that before its lease was over, and comes with
+		// the next session. That one is used up as well, so that it hears of it now.
+		sv.LastSession = c.Session
+		x.touchServer(sv)
+		return
 	}
 	cutOff := sv.Failed && sv.FailedBoot == c.Boot
 	again := sv.State == ServerDetached
-	sv.Present, sv.Offered, sv.Boot, sv.Then = true, c.Session, c.Boot, ""
+	sv.Present, sv.Offered, sv.Boot, sv.Life, sv.Then = true, c.Session, c.Boot, c.Life, ""
 	x.touchServer(sv)
 	switch {
 	case sv.Disconnected:
@@ -255,6 +261,7 @@ func (x *change) begin(c Command) {
 		return
 	}
 	x.s.Phase, x.s.Revision = PhaseRunning, x.index
+	x.forgetLives()
 	text := "the cluster starts with " + strings.Join(names, ", ")
 	if c.Text != "" {
 		text += ": " + c.Text

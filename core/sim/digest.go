@@ -33,7 +33,7 @@ func digest(st *cluster.State) uint64 {
 			maphash.WriteComparable(&h, step)
 		}
 		maphash.WriteComparable(&h, [2]string{s.Name, string(s.State)})
-		maphash.WriteComparable(&h, [5]string{s.Reason, s.Boot, s.FailedBoot, s.Leaving, string(s.Then)})
+		maphash.WriteComparable(&h, [6]string{s.Reason, s.Boot, s.Life, s.FailedBoot, s.Leaving, string(s.Then)})
 		maphash.WriteComparable(&h, [5]uint64{uint64(s.Since), s.Session, s.LastSession, s.Offered, s.Changed})
 		maphash.WriteComparable(&h, [3]bool{s.Present, s.Failed, s.Disconnected})
 	}

@@ -158,6 +158,7 @@ var scenes = []*scene{
 	&sceneClaimed, &sceneClaiming, &sceneUnread, &sceneDeaf, &sceneYielding, &sceneForced, &sceneForcedCut, &sceneForcedOwner, &sceneForcedBehind, &sceneForcedTwice,
 	&sceneForcedBetween, &sceneForcedBoth, &sceneOpened, &sceneLateLeave,
 	&sceneReopened, &sceneNoEars, &sceneNoEarsOfFour, &sceneTerm, &sceneEntering, &sceneForgotten, &sceneLapsed, &sceneReported, &sceneDarkEnd, &sceneLateEnd, &sceneBeside, &sceneMeet,
+	&sceneFounderEnds, &sceneDeafEnd,
 }
 
 // Goal: the scenes say nothing where no rule is left out.
