@@ -120,7 +120,10 @@ func (n *Node) meetHistory(m Message) {
 // without it. It does so under a new raft id (D8): somebody who still takes part in its
 // own history may take it back there.
 func (n *Node) hasGivenUp(m Message) bool {
-	return n.id.Sealed && !n.id.Claimed && n.forced == nil && !n.half.founded && n.half.sealedAt != 0 &&
+	// A claim that a tie-breaker without a record was to answer before the boot is nothing
+	// any more, and this server makes no other one (T3).
+	claimed := n.id.Claimed && n.mayAskWeak()
+	return n.id.Sealed && !claimed && n.forced == nil && !n.half.founded && n.half.sealedAt != 0 &&
 		n.now.Mono.Sub(n.half.sealedAt) > 2*agreeAfter*n.p.Timeout && m.Leader && len(m.Voters) > 0
 }
 
