@@ -223,7 +223,7 @@ func (n *Node) halves() (with, without string) {
 func (n *Node) foundIfMine(top epoch.ID, sup lease.Instant) {
 	mine := epoch.ID{Number: max(n.id.Epoch.Number+1, n.id.Claim), Founder: n.id.Raft}
 	claimed := n.id.Claimed || n.lacks(ClaimVolatile|ClaimEarly|RaiseClaims)
-	if claimed && n.id.Sealed && top == mine && n.nextID.Yield == 0 {
+	if claimed && n.id.Sealed && top == mine && n.nextID.Yield == 0 && !n.isEntering() {
 		n.found(mine, sup)
 	}
 }

@@ -246,9 +246,11 @@ func (n *Node) tick() {
 	}
 	n.elect()
 	n.tryForce()
-	n.trySeal()
-	n.tryClaim()
-	n.tryAgree()
+	if !n.isEntering() { // else what is decided about the epoch that is left would be written into the next
+		n.trySeal()
+		n.tryClaim()
+		n.tryAgree()
+	}
 	n.foundFirst()
 	n.leaderSelf()
 	n.duties()

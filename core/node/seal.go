@@ -147,7 +147,11 @@ func (n *Node) trySeal() {
 		isMember = isMember || w.id != 0 && slices.Contains(w.seal.Voters, n.id.Raft)
 	}
 	isMember = isMember || sealed && n.allAreHere() // D12 needs everybody's seal
-	if !isMember || !isHalfOfEach(confs, heard) && !n.lacks(NoRule2) || isMajorityOfEach(confs, unsealed) && (silence < n.p.Timeout || n.cfg.WeakTiebreaker || n.canElect(confs, unsealed)) {
+	// Those that could elect somebody may not be able to agree on whom: each of them would
+	// need the vote of one with a better log that is no voter any more, or has sealed.
+	inVain := forLong && n.sealedPeer() && silence > 2*agreeAfter*n.p.Timeout
+	if !isMember || !isHalfOfEach(confs, heard) && !n.lacks(NoRule2) ||
+		isMajorityOfEach(confs, unsealed) && !inVain && (silence < n.p.Timeout || n.cfg.WeakTiebreaker || n.canElect(confs, unsealed)) {
 		return
 	}
 	if n.lacks(NoReadFirst) || sealed || n.hasRead() {

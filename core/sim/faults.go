@@ -261,7 +261,8 @@ func (w *world) wipeSome() {
 		return
 	}
 	for _, o := range w.servers {
-		if o.life == nil && o != s {
+		// Nor where nobody but s may know that there are voters enough without it.
+		if o != s && (o.life == nil || len(o.life.node.View(o.reading()).Voters) != len(w.servers)) {
 			return
 		}
 	}
