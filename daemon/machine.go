@@ -41,8 +41,11 @@ type machine struct {
 
 	self, networks int // number of this server, and of heartbeat paths over networks
 
-	lease atomic.Int64 // end of the lease, as extended last; CLOCK_BOOTTIME, ns
+	lease   atomic.Int64  // end of the lease, as extended last; CLOCK_BOOTTIME, ns
+	session atomic.Uint64 // the session that was extended last; 0: none
 }
+
+func (m *machine) failures() failures { return failures{m.PagePath() + ".failures"} }
 
 // Extend moves the guard's deadline.
 func (m *machine) Extend(session uint64, end lease.Instant) bool {
@@ -50,6 +53,7 @@ func (m *machine) Extend(session uint64, end lease.Instant) bool {
 		return false
 	}
 	m.lease.Store(int64(end))
+	m.session.Store(session)
 	m.noteQuorum()
 	return true
 }

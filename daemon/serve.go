@@ -91,7 +91,14 @@ func serve(o options, c *conf.Config, id identity, keys []conf.Key, log *slog.Lo
 	})
 	log.Info("batond runs", "version", version, "cluster", c.Cluster.Name, "server", id.name, "state", id.stateDir,
 		"socket", id.socket, "timeout", l.times.Timeout, "groups", m.place.Kind())
-	return m.turn(o, c, first, log)
+	began := readClock().Mono
+	err = m.turn(o, c, first, log)
+	if session := m.session.Load(); isFailure(err) && session != 0 {
+		if err := m.failures().add(session, readClock().Mono.Sub(began), 10*l.times.Timeout); err != nil {
+			log.Warn("how often batond has ended by an error is not counted", "error", err)
+		}
+	}
+	return err
 }
 
 // newNode is node.New with a result that fits the loop.
@@ -163,8 +170,8 @@ func (m *machine) sayReboots(id identity, log *slog.Logger) {
 }
 
 // takeOver decides what becomes of the groups that an earlier batond may have left
-// running: they go on where the guard still holds their lease, else they are cleared
-// first.
+// running: they go on where the guard still holds their lease and batond does not end by
+// an error each time, else they are cleared first.
 func (m *machine) takeOver(nc *node.Config, known bool, log *slog.Logger) error {
 	left, err := m.runner.Leftover()
 	if err != nil {
@@ -172,13 +179,19 @@ func (m *machine) takeOver(nc *node.Config, known bool, log *slog.Logger) error 
 	}
 	nc.Clean = left == ""
 	session, end, adopted := m.Adopted()
-	if adopted && known {
+	failed := m.failures().of(session)
+	if adopted && known && failed < maxFailures {
 		nc.Adopt = end
 		m.lease.Store(int64(end))
+		m.session.Store(session)
 		log.Info("goes on with the session of an earlier batond", "session", session,
 			"lease", end.Sub(readClock().Mono).Round(time.Millisecond), "found", left)
 	} else if adopted || left != "" || m.Fired() {
-		log.Warn("an earlier batond has left something of the groups and its lease is over; it is cleared first", "found", left)
+		if adopted && failed >= maxFailures {
+			log.Error("batond has ended by an error again and again: this server gives its groups up, so that another one can run them", "session", session, "times", failed, "found", left)
+		} else {
+			log.Warn("an earlier batond has left something of the groups and its lease is over; it is cleared first", "found", left)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), clearPatience)
 		defer cancel()
 		if err := m.ClearNow(ctx); err != nil {

@@ -1,6 +1,7 @@
 package lab_test
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"baton/contrib/lab"
 	"baton/core/cluster"
+	"baton/daemon/api"
 )
 
 // batond is killed and not started again, with recovery.on_quorum_loss = "reboot": its
@@ -108,6 +110,44 @@ done`)
 	text, _ := os.ReadFile(s.LogPath("batond"))
 	if !strings.Contains(string(text), "it is cleared first") && !strings.Contains(string(text), "is over and cleared within") {
 		t.Errorf("neither batond nor its guard says in the log that it cleared:\n%s", text)
+	}
+	c.Verify()
+}
+
+// batond that ends by an error again and again, within its lease, would keep its groups
+// and get nothing done. The one after that gives them up. The count is written here, as
+// batonds that fail to write their state leave it.
+func TestBatondFailsAgainAndAgain(t *testing.T) {
+	t.Parallel()
+	c := lab.Start(t, lab.Timeout(3*time.Second))
+	old := c.Carrier("A")
+	s := c.Get(old)
+	for _, tc := range []struct {
+		times int
+		stays bool
+	}{{2, true}, {3, false}} {
+		files := run(t, s, fmt.Sprintf(`for p in /run/baton/*/guard.page; do echo 1 %d >$p.failures && echo $p; done`, tc.times))
+		if strings.Count(files, "guard.page") != 1 {
+			t.Fatalf("pages of guards: %q, want one", files)
+		}
+		c.KillBatond(old)
+		c.StartBatond(old)
+		if tc.stays {
+			c.WaitServer(old, cluster.ServerOnline)
+			if now := c.WaitOnline("A"); now != old {
+				t.Errorf("after %d errors A runs on %s", tc.times, now)
+			}
+			time.Sleep(time.Second) // its lease is extended
+			continue
+		}
+		c.WaitStatus("A runs elsewhere", func(st *api.Status) bool {
+			g := lab.GroupOf(st, "A")
+			return g.State == string(cluster.GroupOnline) && g.Server != old
+		})
+	}
+	text, _ := os.ReadFile(s.LogPath("batond"))
+	if !strings.Contains(string(text), "again and again") {
+		t.Errorf("batond does not say why it gave the group up:\n%s", text)
 	}
 	c.Verify()
 }
