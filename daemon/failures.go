@@ -14,8 +14,8 @@ import (
 // they are taken over.
 const maxFailures = 3
 
-// failures counts the ends of batond by an error, in a file beside the guard's page: it
-// is about what runs, and a boot forgets it.
+// failures counts the ends of batond by an error, in a file beside the guard's page: the
+// disk of the state directory may be what fails.
 type failures struct{ file string }
 
 // of is how often in a row batond has ended by an error under a session.

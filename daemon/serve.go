@@ -188,7 +188,7 @@ func (m *machine) takeOver(nc *node.Config, known bool, log *slog.Logger) error 
 			"lease", end.Sub(readClock().Mono).Round(time.Millisecond), "found", left)
 	} else if adopted || left != "" || m.Fired() {
 		if adopted && failed >= maxFailures {
-			log.Error("batond has ended by an error again and again: this server gives its groups up, so that another one can run them", "session", session, "times", failed, "found", left)
+			log.Error("batond has ended by an error again and again: this server gives its groups up, so that another one can run them; the error before this line says what to mend", "session", session, "times", failed, "found", left)
 		} else {
 			log.Warn("an earlier batond has left something of the groups and its lease is over; it is cleared first", "found", left)
 		}
